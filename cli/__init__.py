@@ -1,0 +1,1 @@
+"""The command line: thin commands over the pipeline, and the one place that prints and exits."""

@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: camera geometry, the body, the networks and their weights."""

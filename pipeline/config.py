@@ -1,0 +1,150 @@
+"""Everything a run can be told. Defaults live here and nowhere else; the command line reads them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, Literal
+
+from dancedepth.pipeline.errors import UsageError
+
+
+def _require(condition: bool, option: str, what: str) -> None:
+    if not condition:
+        raise UsageError(what, option, "See `dancedepth reconstruct --help`.")
+
+
+@dataclass(frozen=True)
+class FramesConfig:
+    """Which frames of the video are used."""
+
+    fps: float = 12.0
+    """Frames a second to use, at most the video's own."""
+    start_s: float = 0.0
+    """Where to start, in seconds of the video."""
+    end_s: float | None = None
+    """Where to stop, in seconds of the video; None: at its end."""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.fps <= 240, "--fps", f"{self.fps:g} is not a frame rate between 0 and 240")
+        _require(self.start_s >= 0 and math.isfinite(self.start_s), "--start", "the start must be 0 s or later")
+        _require(self.end_s is None or self.end_s > self.start_s, "--end", "the end must come after the start")
+
+
+@dataclass(frozen=True)
+class TracksConfig:
+    """Who is followed, and by which detector."""
+
+    pose_model: str = "yolo11n-pose"
+    """A pose model of ultralytics: a name from `dancedepth weights list`, or a path to a .pt file."""
+    person: int | None = None
+    """Track id of the dancer; None: the longest, largest, most central one."""
+    min_confidence: float = 0.25
+    """Detections below this are not people."""
+    min_frames: int = 4
+    """A person seen in fewer frames than this cannot be reconstructed."""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.min_confidence < 1, "--min-confidence", "a confidence lies between 0 and 1")
+        _require(self.person is None or self.person >= 0, "--person", "a track id is 0 or more")
+
+
+@dataclass(frozen=True)
+class MattesConfig:
+    """How the dancer is cut out of the picture."""
+
+    segmenter: str = "rvm"
+    """`rvm` (Robust Video Matting), or a segmentation model of ultralytics by name or path, such as `yolo11n-seg`."""
+    work_side_px: int = 1024
+    """The longer side of the image that the segmenter sees."""
+
+    def __post_init__(self) -> None:
+        _require(128 <= self.work_side_px <= 4096, "--matte-size", "a working size lies between 128 and 4096 pixels")
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """The lens; at most one of the two."""
+
+    focal_px: float | None = None
+    """Focal length in pixels of the displayed video."""
+    fov_deg: float | None = None
+    """Field of view in degrees across the longer side."""
+
+    def __post_init__(self) -> None:
+        _require(self.focal_px is None or self.fov_deg is None, "--focal-px, --fov", "give one of the two")
+        _require(self.focal_px is None or self.focal_px > 10, "--focal-px", "a focal length is more than 10 pixels")
+        _require(self.fov_deg is None or 5 <= self.fov_deg <= 150, "--fov", "a field of view is 5 to 150 degrees")
+
+
+@dataclass(frozen=True)
+class BodyMotionConfig:
+    """The body fit."""
+
+    height_m: float | None = None
+    """The dancer's height in metres, which sets the scale; None: the body prior's."""
+
+    def __post_init__(self) -> None:
+        in_range = self.height_m is None or 0.4 <= self.height_m <= 2.6
+        _require(in_range, "--height", f"{self.height_m} m is not a person's height (0.4 to 2.6 m)")
+
+
+@dataclass(frozen=True)
+class DepthsConfig:
+    """Where depth and normals come from."""
+
+    model: Literal["body"] = "body"
+    """`body`: the fitted body's own surface, the parametric baseline."""
+
+    def __post_init__(self) -> None:
+        _require(self.model == "body", "--depth-model", f"there is no depth model named {self.model!r}; there is body")
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """The canonical surface."""
+
+    voxel_m: float = 0.006
+    """Side of a voxel."""
+    truncation_m: float = 0.03
+    """Distances to the surface are kept up to this."""
+
+    def __post_init__(self) -> None:
+        _require(0.002 <= self.voxel_m <= 0.03, "--voxel-mm", "a voxel is 2 to 30 mm")
+        _require(self.truncation_m >= 2 * self.voxel_m, "--voxel-mm", "the truncation must be two voxels or more")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run of `dancedepth reconstruct`."""
+
+    frames: FramesConfig = field(default_factory=FramesConfig)
+    tracks: TracksConfig = field(default_factory=TracksConfig)
+    mattes: MattesConfig = field(default_factory=MattesConfig)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    body_motion: BodyMotionConfig = field(default_factory=BodyMotionConfig)
+    depths: DepthsConfig = field(default_factory=DepthsConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    device: str = "auto"
+    """`auto`, `cpu` or `cuda`."""
+    seed: int = 0
+    """Of everything random."""
+
+    def __post_init__(self) -> None:
+        _require(self.device in ("auto", "cpu", "cuda"), "--device", "a device is auto, cpu or cuda")
+
+    def to_json(self) -> dict[str, Any]:
+        """Nested plain values, as `run.json` holds them."""
+        return asdict(self)
+
+
+def config_from_json(cls: type[Any], values: dict[str, Any]) -> Any:
+    """The config that `to_json` wrote; unknown keys are left out, so that newer runs can be read."""
+    known = {f.name: f for f in fields(cls)}
+    built = {}
+    for name, value in values.items():
+        if name in known:
+            default = known[name].default_factory if callable(known[name].default_factory) else None
+            nested = default if isinstance(default, type) and is_dataclass(default) else None
+            built[name] = config_from_json(nested, value) if nested else value
+    return cls(**built)

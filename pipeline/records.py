@@ -1,0 +1,174 @@
+"""What the stages hand to one another: frozen records of arrays, with units and frames in the names.
+
+Images that grow with the clip (mattes, depth, normals) stay in the run folder; their records say where and load one
+frame at a time, so that memory does not grow with the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from dancedepth.models.geometry import Camera
+from jaxtyping import Bool, Float, Int, UInt8
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file says of itself. Width and height are as displayed, after its rotation."""
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    duration_s: float | None
+    rotation_deg: int
+    codec: str
+    focal_px: float | None
+    """Focal length from the file's metadata, if it has any, in pixels of the displayed image."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame; `index` counts the frames that the run uses, from 0."""
+
+    index: int
+    time_s: float
+    rgb: UInt8[np.ndarray, "h w 3"]
+
+
+class FrameSource(Protocol):
+    """Frames of a clip, in order; every iteration decodes anew and holds one frame at a time."""
+
+    info: VideoInfo
+    expected_frames: int | None
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+@dataclass(frozen=True)
+class Track:
+    """One person through the clip; rows are frames, NaN boxes and zero confidences where they were not found."""
+
+    track_id: int
+    boxes_px: Float[np.ndarray, "n 4"]
+    """Left, top, right, bottom."""
+    keypoints_px: Float[np.ndarray, "n 17 2"]
+    confidence: Float[np.ndarray, "n 17"]
+    """Of each COCO keypoint, 0-1."""
+    score: Float[np.ndarray, "n"]
+    """Of the detection, 0-1; 0 where not found."""
+
+    @property
+    def found(self) -> Bool[np.ndarray, "n"]:
+        """Frames in which this person was found."""
+        return self.score > 0
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Everybody in the clip, and which one is the dancer."""
+
+    times_s: Float[np.ndarray, "n"]
+    sharpness: Float[np.ndarray, "n"]
+    """Variance of the Laplacian inside the dancer's box at a standard size, over the clip's best: 0-1."""
+    camera_shift: Float[np.ndarray, "n"]
+    """How far the background moved since the frame before, as a share of the image's diagonal; 0 for the first."""
+    people: tuple[Track, ...]
+    person: int
+    """Index into `people`."""
+    frame_size: tuple[int, int]
+    """Width and height, pixels."""
+
+    @property
+    def dancer(self) -> Track:
+        """The person who is reconstructed."""
+        return self.people[self.person]
+
+
+@dataclass(frozen=True)
+class ImageSequence:
+    """One image a frame in the run folder, loaded when asked for."""
+
+    indices: tuple[int, ...]
+    """Frames that have an image."""
+    load: Callable[[int], np.ndarray]
+    """Frame index to image: mattes are (h w) uint8 0-255, depth (h w) float32 metres, normals (h w 3) float32,
+    confidence (h w) float32 0-1; all at full image size."""
+
+
+@dataclass(frozen=True)
+class BodyMotion:
+    """One body, posed in every frame, in the camera's frame."""
+
+    times_s: Float[np.ndarray, "n"]
+    fitted: Bool[np.ndarray, "n"]
+    """Frames in which the body was fitted to something seen; poses elsewhere are interpolated."""
+    phenotype: Float[np.ndarray, "6"]
+    """Shape, in the order of `models.body.PHENOTYPES`."""
+    height_m: float
+    """Of the body after scaling."""
+    rest_bone_poses: Float[np.ndarray, "j 4 4"]
+    """Bones at rest, in the body's axes, metres."""
+    cam_from_rest: Float[np.ndarray, "n j 4 4"]
+    """Skinning transforms: rest points that are rigid with a bone, to the camera."""
+    bone_names: tuple[str, ...]
+    camera: Camera
+    reprojection_error_px: Float[np.ndarray, "n"]
+    """Confidence-weighted mean distance of the body's keypoints from the detected ones; NaN where not fitted."""
+
+    @property
+    def bone_poses(self) -> Float[np.ndarray, "n j 4 4"]:
+        """Bones to camera, frame by frame."""
+        return self.cam_from_rest @ self.rest_bone_poses
+
+
+@dataclass(frozen=True)
+class GeometrySequence:
+    """Per-frame geometry at full image size; 0 outside the person."""
+
+    depth: ImageSequence
+    normals: ImageSequence
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The fused dancer in the body's rest pose and axes (x left, y back, z up), metres, ready to be skinned."""
+
+    vertices: Float[np.ndarray, "v 3"]
+    faces: Int[np.ndarray, "f 3"]
+    normals: Float[np.ndarray, "v 3"]
+    colors: UInt8[np.ndarray, "v 3"]
+    observed: Float[np.ndarray, "v"]
+    """0: filled from the body, 1: seen by many frames."""
+    skin_weights: Float[np.ndarray, "v 4"]
+    skin_bones: Int[np.ndarray, "v 4"]
+
+
+class Observer(Protocol):
+    """Told how a run goes on; the command line draws it, tests record it."""
+
+    def stage_started(self, name: str, total: int | None) -> None:
+        """A stage begins; `total` frames or steps are expected, if known."""
+
+    def advanced(self, count: int = 1) -> None:
+        """So many more frames or steps of the current stage are done."""
+
+    def stage_finished(self, name: str, seconds: float, reused: bool) -> None:
+        """A stage is done, or was found done in the run folder."""
+
+
+class Silent:
+    """An observer who does not care."""
+
+    def stage_started(self, name: str, total: int | None) -> None:
+        """Ignore."""
+
+    def advanced(self, count: int = 1) -> None:
+        """Ignore."""
+
+    def stage_finished(self, name: str, seconds: float, reused: bool) -> None:
+        """Ignore."""

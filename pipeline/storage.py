@@ -1,0 +1,128 @@
+"""The only code that knows file formats: every file appears whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dancedepth.pipeline.errors import StorageError
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+DEPTH_UNITS_PER_M = 5000
+"""16-bit depth, as in the TUM RGB-D data: 0.2 mm a step, 13 m at most."""
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it; a full disk or a missing right is one clear error."""
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+        part.replace(path)
+    except OSError as error:
+        if part.parent.is_dir():
+            part.unlink(missing_ok=True)
+        raise StorageError(
+            f"cannot write the file ({error.strerror})", str(path), "Free some space or choose another --out."
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, indented; NaN is written as null."""
+    text = json.dumps(_plain(value), indent=1, allow_nan=False)
+    write_bytes(path, text.encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a broken file is an error that names it."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot read it as JSON ({error})", str(path), "Run again with --overwrite.") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 6) if np.isfinite(value) else None
+    return value
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Write a compressed .npz."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def write_depth(path: Path, depth_m: Float[np.ndarray, "h w"]) -> None:
+    """16-bit PNG, `DEPTH_UNITS_PER_M` units a metre."""
+    units = np.clip(np.rint(depth_m * DEPTH_UNITS_PER_M), 0, 65535).astype(np.uint16)
+    _write_png(path, Image.fromarray(units))
+
+
+def read_depth(path: Path) -> Float[np.ndarray, "h w"]:
+    """Metres."""
+    return (_read_image(path).astype(np.float32)) / DEPTH_UNITS_PER_M
+
+
+def write_normals(path: Path, normals: Float[np.ndarray, "h w 3"]) -> None:
+    """8-bit RGB PNG of n * 0.5 + 0.5; black where there is no normal."""
+    encoded = np.rint(np.clip(normals * 0.5 + 0.5, 0, 1) * 255).astype(np.uint8)
+    encoded[~normals.any(axis=-1)] = 0
+    _write_png(path, Image.fromarray(encoded))
+
+
+def read_normals(path: Path) -> Float[np.ndarray, "h w 3"]:
+    """Unit normals; zeros where there is none."""
+    encoded = _read_image(path)
+    normals = encoded.astype(np.float32) / 127.5 - 1
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
+    normals[~encoded.any(axis=-1)] = 0
+    return normals
+
+
+def write_mask(path: Path, alpha: UInt8[np.ndarray, "h w"]) -> None:
+    """8-bit PNG."""
+    _write_png(path, Image.fromarray(alpha))
+
+
+def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """0-255."""
+    return _read_image(path)
+
+
+def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
+    """8-bit RGB PNG."""
+    _write_png(path, Image.fromarray(rgb))
+
+
+def _write_png(path: Path, image: Image.Image) -> None:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    write_bytes(path, buffer.getvalue())
+
+
+def _read_image(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image)
+    except OSError as error:
+        raise StorageError(f"cannot read the image ({error})", str(path), "Run again with --overwrite.") from error

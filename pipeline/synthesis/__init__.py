@@ -1,0 +1,1 @@
+"""Dressed, dancing, synthetic people with exact ground truth."""
