@@ -1,1 +1,47 @@
-setup:
+.DEFAULT_GOAL := help
+.PHONY: help setup environment demo test test-all lint types bench lock clean
+
+BIN := .venv/bin
+DEMO := demo-out
+SOURCES := cli models pipeline tests tools benchmarks
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## virtual environment, system libraries, weights, body model; seconds when it is all there
+	@tools/setup.sh
+
+environment:
+	@tools/setup.sh environment
+
+demo: setup  ## render a dancer with known truth, reconstruct the video, print the accuracy
+	@test -f $(DEMO)/clip/truth/truth.json || $(BIN)/dancedepth synth $(DEMO)/clip
+	@$(BIN)/dancedepth reconstruct $(DEMO)/clip/video.mp4 -o $(DEMO)/run
+	@$(BIN)/dancedepth evaluate $(DEMO)/run --truth $(DEMO)/clip
+
+test: setup  ## the default tests
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup  ## the slow and GPU tests too
+	@$(BIN)/python -m pytest
+
+lint: environment  ## ruff: rules and format
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+
+types: environment build/types/dancedepth  ## mypy
+	@MYPYPATH=build/types $(BIN)/mypy --namespace-packages --explicit-package-bases
+
+build/types/dancedepth:  # mypy wants folders that are named as the packages are
+	@mkdir -p $@ && ln -sfn ../../../cli $@/cli && ln -sfn ../../../models $@/models && ln -sfn ../../../pipeline $@/pipeline
+
+bench: setup  ## seconds a frame by stage, and memory against the clip's length; JSON in bench-out/
+	@$(BIN)/python benchmarks/run.py bench-out
+
+lock: environment  ## pin the tested versions anew, keeping those that still fit
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate \
+		--custom-compile-command "make lock" -o requirements.lock
+
+clean:  ## remove what make and the tools made, but not .venv and not the caches outside the checkout
+	@rm -rf build dist $(DEMO) bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
