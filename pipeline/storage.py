@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dancedepth.models.geometry import Camera
 from dancedepth.pipeline.errors import StorageError
+from dancedepth.pipeline.records import BodyMotion
 from jaxtyping import Float, UInt8
 from PIL import Image
 
@@ -70,6 +73,53 @@ def write_arrays(path: Path, **arrays: Any) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an .npz; a broken file is an error that names it."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StorageError(f"cannot read the arrays ({error})", str(path), "Run again with --overwrite.") from error
+
+
+def write_motion(path: Path, motion: BodyMotion) -> None:
+    """`motion.npz` of the run folder's contract; `camera` holds focal, cx, cy, width, height in pixels."""
+    camera = motion.camera
+    write_arrays(
+        path,
+        phenotype=motion.phenotype,
+        height_m=np.float64(motion.height_m),
+        rest_bone_poses=motion.rest_bone_poses,
+        cam_from_rest=motion.cam_from_rest,
+        bone_poses=motion.bone_poses,
+        bone_names=np.array(motion.bone_names),
+        times_s=motion.times_s,
+        fitted=motion.fitted,
+        camera=np.array([camera.focal_px, camera.cx, camera.cy, camera.width, camera.height], dtype=np.float64),
+        reprojection_error_px=motion.reprojection_error_px,
+    )
+
+
+def read_motion(path: Path) -> BodyMotion:
+    """The body motion that `write_motion` wrote; a file that is none is an error that names it."""
+    arrays = read_arrays(path)
+    try:
+        focal_px, cx, cy, width, height = arrays["camera"].tolist()
+        return BodyMotion(
+            times_s=arrays["times_s"],
+            fitted=arrays["fitted"],
+            phenotype=arrays["phenotype"],
+            height_m=float(arrays["height_m"]),
+            rest_bone_poses=arrays["rest_bone_poses"],
+            cam_from_rest=arrays["cam_from_rest"],
+            bone_names=tuple(arrays["bone_names"].tolist()),
+            camera=Camera(focal_px, cx, cy, int(width), int(height)),
+            reprojection_error_px=arrays["reprojection_error_px"],
+        )
+    except (KeyError, ValueError) as error:
+        raise StorageError(f"this is no body motion ({error})", str(path), "Run again with --overwrite.") from error
 
 
 def write_depth(path: Path, depth_m: Float[np.ndarray, "h w"]) -> None:
