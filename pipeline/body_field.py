@@ -1,0 +1,144 @@
+"""The rest body as a field in space: at any canonical point, how it is skinned, where the body is, which way it faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from dancedepth.models.body import BodyModel, RestBody
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+SKIN_BONES_KEPT = 8
+"""Bones that move one voxel block or body sample."""
+FINE_SPACING_M = 0.006
+COARSE_SPACING_M = 0.025
+"""Surface samples near the body must tell fingers apart; far from it, wide ones blend a skirt between both legs."""
+FINE_NEIGHBOURS = 16
+COARSE_NEIGHBOURS = 24
+NEAR_M, FAR_M = 0.015, 0.04
+"""Up to `NEAR_M` from the body the fine samples count alone, from `FAR_M` on the coarse ones."""
+
+
+@dataclass(frozen=True)
+class FieldValues:
+    """The field at `q` points."""
+
+    skin: Float[np.ndarray, "q j"]
+    """Linear blend skinning weights of every bone; rows sum to one."""
+    normal: Float[np.ndarray, "q 3"]
+    """Mean outward normal of the nearby body; shorter than one where the body faces several ways."""
+    distance_m: Float[np.ndarray, "q"]
+    """To the nearest surface sample, unsigned."""
+
+
+@dataclass(frozen=True)
+class SurfaceSamples:
+    """Points spread evenly over the rest skin."""
+
+    points: Float[np.ndarray, "s 3"]
+    normals: Float[np.ndarray, "s 3"]
+    skin: Float[np.ndarray, "s j"]
+    tree: cKDTree
+
+
+class BodyField:
+    """Smooth skinning weights, normals and signed distance around one rest body."""
+
+    def __init__(self, body: BodyModel, rest: RestBody) -> None:
+        self.vertices = rest.vertices.cpu().numpy().astype(np.float32)
+        self.faces = body.faces.cpu().numpy()
+        self.bones = len(body.bone_names)
+        dense = torch.zeros(len(rest.vertices), self.bones)
+        dense.scatter_add_(1, body.skin_bones.cpu(), body.skin_weights.cpu())
+        self.fine = _sample(self.vertices, self.faces, dense.numpy(), FINE_SPACING_M)
+        self.coarse = _sample(self.vertices, self.faces, dense.numpy(), COARSE_SPACING_M)
+
+    def at(self, points: Float[np.ndarray, "q 3"]) -> FieldValues:
+        """The field's values, continuous in space.
+
+        Nearby samples are blended with weights that fall to zero at the farthest of them, so that nothing jumps when
+        the set of neighbours changes. The reach grows with the distance from the body.
+        """
+        skin, normal, distance = _blend(self.fine, points, FINE_NEIGHBOURS)
+        far = np.clip((distance - NEAR_M) / (FAR_M - NEAR_M), 0, 1)
+        rows = np.flatnonzero(far > 0)
+        if len(rows):
+            share = far[rows, None]
+            coarse_skin, coarse_normal, _ = _blend(self.coarse, points[rows], COARSE_NEIGHBOURS)
+            skin[rows] += share * (coarse_skin - skin[rows])
+            normal[rows] += share * (coarse_normal - normal[rows])
+        return FieldValues(skin, normal, distance)
+
+    def top_bones(
+        self, points: Float[np.ndarray, "q 3"], count: int
+    ) -> tuple[Float[np.ndarray, "q k"], Int[np.ndarray, "q k"]]:
+        """The strongest `count` bones at each point and their weights, which sum to one."""
+        skin = self.at(points).skin
+        order = np.argsort(-skin, axis=1)[:, :count]
+        weights = np.take_along_axis(skin, order, axis=1)
+        return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32), order
+
+    def spread(self, values: Float[np.ndarray, "s c"], points: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "q c"]:
+        """Values of the coarse samples, blended smoothly at points in space."""
+        weights, _ = _neighbour_weights(self.coarse, points, COARSE_NEIGHBOURS)
+        blended: np.ndarray = weights @ values
+        return blended
+
+    def signed_distance(self, points: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "q"]:
+        """Metres to the rest body's surface, negative inside (the skin is a closed mesh)."""
+        import open3d as o3d
+
+        scene = o3d.t.geometry.RaycastingScene()
+        scene.add_triangles(self.vertices, self.faces.astype(np.uint32))
+        distance: np.ndarray = scene.compute_signed_distance(np.ascontiguousarray(points, dtype=np.float32)).numpy()
+        return distance
+
+
+def _blend(
+    samples: SurfaceSamples, points: Float[np.ndarray, "q 3"], count: int
+) -> tuple[Float[np.ndarray, "q j"], Float[np.ndarray, "q 3"], Float[np.ndarray, "q"]]:
+    weights, distance = _neighbour_weights(samples, points, count)
+    return weights @ samples.skin, weights @ samples.normals, distance
+
+
+def _neighbour_weights(  # type: ignore[no-untyped-def]  # scipy's sparse matrices carry no types
+    samples: SurfaceSamples, points: Float[np.ndarray, "q 3"], count: int
+):
+    """Sparse (q s) blending weights, rows summing to one, and each point's distance to its nearest sample."""
+    from scipy.sparse import csr_matrix
+
+    distance, index = samples.tree.query(points, k=count, workers=-1)
+    squared = distance**2
+    reach = squared[:, -1:] - squared[:, :1] + 1e-9
+    weights = ((squared[:, -1:] - squared + 1e-9) / reach) ** 2
+    weights /= weights.sum(axis=1, keepdims=True)
+    rows = np.arange(0, index.size + 1, count)
+    matrix = csr_matrix((weights.ravel().astype(np.float32), index.ravel(), rows), (len(points), len(samples.points)))
+    return matrix, distance[:, 0].astype(np.float32)
+
+
+def _sample(
+    vertices: Float[np.ndarray, "v 3"],
+    faces: Int[np.ndarray, "f 3"],
+    skin: Float[np.ndarray, "v j"],
+    spacing_m: float,
+) -> SurfaceSamples:
+    """One random surface point in every cell of `spacing_m` that the surface crosses; the same for the same body."""
+    random = np.random.default_rng(0)
+    corners = vertices[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(cross, axis=1) / 2
+    count = int(4 * area.sum() / spacing_m**2)
+    face = random.choice(len(faces), count, p=area / area.sum())
+    u, v = random.random((2, count))
+    root = np.sqrt(u)
+    barycentric = np.stack((1 - root, root * (1 - v), root * v), axis=1).astype(np.float32)
+    points = np.einsum("sc,scd->sd", barycentric, corners[face])
+    _, kept = np.unique(np.floor(points / spacing_m).astype(np.int64), axis=0, return_index=True)
+    face, barycentric, points = face[kept], barycentric[kept], points[kept]
+    normals = cross[face] / (2 * area[face, None])
+    blended = np.einsum("sc,scj->sj", barycentric, skin[faces[face]])
+    return SurfaceSamples(points, normals.astype(np.float32), blended.astype(np.float32), cKDTree(points))

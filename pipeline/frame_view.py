@@ -1,0 +1,211 @@
+"""One frame as fusion reads it: a small image around the dancer, whose every pixel knows its canonical place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from dancedepth.models.body import skin_points
+from dancedepth.models.geometry import Camera, backproject, depth_to_normals
+from dancedepth.models.raster import rasterize
+from dancedepth.pipeline.body_field import SKIN_BONES_KEPT, BodyField
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+PIXELS_PER_VOXEL = 1.5
+"""The image is reduced until about this many pixels cross a voxel: more is wasted on it."""
+MAX_REDUCTION = 6
+STEEPEST = 4.0
+"""Depth change across a pixel, in pixel widths, beyond which it is a step and not a slope (76 degrees)."""
+STEP_M = 0.008
+"""Depth changes below this are never steps."""
+AGREE_M = 0.12
+"""Where the rendered body lies within this of the depth, it tells which body part the pixel shows."""
+LOOSE_M = 0.35
+"""Clothes and hair hang no farther from the body than this."""
+EDGE_PIXELS = 4
+"""Weights rise over this many pixels from the matte's edges and from depth steps."""
+GRAZING_COS = 0.1
+"""Surface seen more obliquely than this counts nothing."""
+PART_TOLERANCE_M = 0.04
+"""How far the canonical place of a pixel may be off near the body; it grows with the distance from the body."""
+PROXY_SHARE = 0.25
+"""Share of the body's triangles that are rendered to tell body parts apart."""
+
+POINT, NORMAL, CANONICAL, TOLERANCE, WEIGHT, COLOR = slice(0, 3), slice(3, 6), slice(6, 9), 9, 10, slice(11, 14)
+"""Channels of `FrameView.rows`."""
+
+
+@dataclass(frozen=True)
+class FrameView:
+    """A frame's surface, one row a pixel of the reduced image."""
+
+    camera: Camera
+    rows: Float[Tensor, "p 16"]
+    """Camera-space point, normal, canonical point, its tolerance in metres, weight (0: nothing there), RGB 0-1."""
+    depth_m: Float[Tensor, "h w"]
+    """0 where nothing usable is seen."""
+
+    @property
+    def seeds(self) -> Float[Tensor, "s 3"]:
+        """Canonical points of the surface seen."""
+        return self.rows[self.rows[:, WEIGHT] > 0][:, CANONICAL]
+
+
+class BodyProxy:
+    """A light copy of the rest body, rendered in every frame to tell its parts apart."""
+
+    def __init__(self, field: BodyField, device: torch.device) -> None:
+        import open3d as o3d
+
+        mesh = o3d.t.geometry.TriangleMesh(o3d.core.Tensor(field.vertices), o3d.core.Tensor(field.faces))
+        mesh = mesh.simplify_quadric_decimation(1 - PROXY_SHARE)
+        points = mesh.vertex.positions.numpy()
+        weights, bones = field.top_bones(points, SKIN_BONES_KEPT)
+        self.points, self.weights = torch.from_numpy(points).to(device), torch.from_numpy(weights).to(device)
+        self.bones = torch.from_numpy(bones).to(device)
+        self.faces = torch.from_numpy(mesh.triangle.indices.numpy()).long().to(device)
+
+    def pose(self, cam_from_rest: Float[Tensor, "j 4 4"]) -> tuple[Float[Tensor, "v 3"], Float[Tensor, "v 9"]]:
+        """Posed vertices and each vertex's blended rotation."""
+        posed = skin_points(self.points, self.weights, self.bones, cam_from_rest[None])[0]
+        turns = cam_from_rest[:, :3, :3].reshape(-1, 9)
+        return posed, (turns[self.bones] * self.weights[..., None]).sum(dim=1)
+
+
+def make_view(
+    rgb: UInt8[np.ndarray, "h w 3"],
+    alpha: UInt8[np.ndarray, "h w"],
+    depth_m: Float[np.ndarray, "h w"],
+    camera: Camera,
+    cam_from_rest: Float[Tensor, "j 4 4"],
+    proxy: BodyProxy,
+    voxel_m: float,
+) -> FrameView | None:
+    """Crop and reduce a frame to about `PIXELS_PER_VOXEL`, and find every pixel's place on the body; None if empty."""
+    device = cam_from_rest.device
+    box = _box(depth_m > 0)
+    if box is None:
+        return None
+    middle_m = float(np.median(depth_m[box][depth_m[box] > 0]))
+    step = int(np.clip(voxel_m * camera.focal_px / middle_m / PIXELS_PER_VOXEL, 1, MAX_REDUCTION))
+    box = _padded(box, step, depth_m.shape)
+    small = _reduced_camera(camera, box, step)
+    depth, smooth = _reduce_depth(torch.from_numpy(depth_m[box]).to(device), step, middle_m / camera.focal_px)
+    matte = _block_mean(torch.from_numpy(alpha[box]).to(device)[..., None].float() / 255, step)[..., 0]
+    color = _block_mean(torch.from_numpy(rgb[box]).to(device).float() / 255, step)
+    normals = depth_to_normals(depth, small)
+    points = backproject(depth, small)
+    place, off_m = _canonical(points, depth, small, cam_from_rest, proxy)
+    weight = _angle_weight(points, normals) * _edge_weight(smooth & (matte > 0.5)) * matte * (off_m < LOOSE_M)
+    tolerance = PART_TOLERANCE_M + 0.5 * off_m
+    blank = torch.zeros_like(points[..., :2])
+    rows = torch.cat((points, normals, place, tolerance[..., None], weight[..., None], color, blank), dim=-1)
+    return FrameView(small, rows.view(-1, 16), torch.where(weight > 0, depth, 0.0))
+
+
+def _box(inside: Bool[np.ndarray, "h w"]) -> tuple[slice, slice] | None:
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _padded(box: tuple[slice, slice], step: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The box with a margin, a whole number of steps in size; at the image's far edge it loses a part of a step."""
+
+    def pad(side: slice, size: int) -> slice:
+        start = max(side.start - 2 * step, 0)
+        stop = min(side.stop + 2 * step, size)
+        length = math.ceil((stop - start) / step) * step
+        length = length if start + length <= size else (size - start) // step * step
+        return slice(start, start + max(length, min(step, size - start)))
+
+    return pad(box[0], shape[0]), pad(box[1], shape[1])
+
+
+def _reduced_camera(camera: Camera, box: tuple[slice, slice], step: int) -> Camera:
+    height, width = (side.stop - side.start for side in box)
+    crop = camera.crop(box[1].start, box[0].start, width, height)
+    return Camera(crop.focal_px / step, crop.cx / step, crop.cy / step, width // step, height // step)
+
+
+def _blocks(image: Float[Tensor, "h w c"], step: int) -> Float[Tensor, "y x c n"]:
+    """The `step` x `step` pixels under each reduced one."""
+    height, width, channels = image.shape
+    cells = image.view(height // step, step, width // step, step, channels)
+    return cells.permute(0, 2, 4, 1, 3).reshape(height // step, width // step, channels, step * step)
+
+
+def _block_mean(image: Float[Tensor, "h w c"], step: int) -> Float[Tensor, "y x c"]:
+    return image if step == 1 else _blocks(image, step).mean(dim=-1)
+
+
+def _reduce_depth(
+    depth_m: Float[Tensor, "h w"], step: int, pixel_m: float
+) -> tuple[Float[Tensor, "y x"], Bool[Tensor, "y x"]]:
+    """Mean depth where the surface is smooth, the nearest depth at steps; and where it is smooth."""
+    cells = _blocks(depth_m[..., None], step)[:, :, 0]
+    valid = cells > 0
+    near = torch.where(valid, cells, torch.inf).amin(dim=-1)
+    far = cells.amax(dim=-1)
+    whole = valid.all(dim=-1)
+    flat = far - near < STEEPEST * step * pixel_m + STEP_M
+    mostly = valid.sum(dim=-1) * 2 >= step * step
+    depth = torch.where(whole & flat, cells.mean(dim=-1), torch.where(mostly, near, 0.0))
+    around_far = max_pool2d(depth[None, None], 3, 1, 1)[0, 0]
+    around_near = -max_pool2d(-torch.where(depth > 0, depth, torch.inf)[None, None], 3, 1, 1)[0, 0]
+    level = around_far - around_near < 2 * (STEEPEST * step * pixel_m + STEP_M)
+    return depth, whole & flat & level
+
+
+def _angle_weight(points: Float[Tensor, "h w 3"], normals: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:
+    rays = torch.nn.functional.normalize(points, dim=-1)
+    facing = -(normals * rays).sum(dim=-1)
+    return ((facing - GRAZING_COS) / (1 - GRAZING_COS)).clamp_min(0) ** 2
+
+
+def _edge_weight(smooth: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """0 at steps and edges, 1 from `EDGE_PIXELS` inwards."""
+    inside, total = smooth.float()[None, None], torch.zeros_like(smooth, dtype=torch.float32)[None, None]
+    padded = torch.nn.functional.pad(inside, (1, 1, 1, 1))
+    inside = padded[:, :, 1:-1, 1:-1]
+    for _ in range(EDGE_PIXELS):
+        total = total + inside
+        inside = 1 - max_pool2d(1 - inside, 3, 1, 1)
+    return (total / EDGE_PIXELS)[0, 0] ** 2
+
+
+def _canonical(
+    points: Float[Tensor, "h w 3"],
+    depth_m: Float[Tensor, "h w"],
+    camera: Camera,
+    cam_from_rest: Float[Tensor, "j 4 4"],
+    proxy: BodyProxy,
+) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"]]:
+    """Each pixel's point carried back to the rest pose by the body point seen at it, and how far it is from that.
+
+    Where the body is not seen near the pixel's depth (hair, a skirt beside the legs), the nearest pixel that shows the
+    body lends its point.
+    """
+    posed, turns = proxy.pose(cam_from_rest)
+    raster = rasterize(posed, proxy.faces, camera)
+    values = raster.interpolate(proxy.faces, torch.cat((proxy.points, posed, turns), dim=1))
+    agrees = (raster.depth_m > 0) & (depth_m > 0) & ((raster.depth_m - depth_m).abs() < AGREE_M)
+    if not bool(agrees.any()):
+        return torch.zeros_like(points), torch.full_like(depth_m, torch.inf)
+    source = _nearest_true(agrees)
+    lent = values.view(-1, values.shape[-1])[source.reshape(-1)].view(*source.shape, -1)
+    offset = points - lent[..., 3:6]
+    back = (offset[..., None, :] @ lent[..., 6:].unflatten(-1, (3, 3)))[..., 0, :]
+    return lent[..., :3] + back, offset.norm(dim=-1)
+
+
+def _nearest_true(mask: Bool[Tensor, "h w"]) -> Int[Tensor, "h w"]:
+    """Flat index of the nearest true pixel."""
+    rows, columns = distance_transform_edt(~mask.cpu().numpy(), return_distances=False, return_indices=True)
+    return torch.from_numpy(rows.astype(np.int64) * mask.shape[1] + columns).to(mask.device)
