@@ -24,3 +24,9 @@ class DanceDepthError(Exception):
 
 class WeightsError(DanceDepthError):
     """A network's weights are missing, broken or not to be had."""
+
+
+class UnknownModelError(WeightsError):
+    """There is no model of the name that was given."""
+
+    exit_code = 2

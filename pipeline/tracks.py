@@ -1,0 +1,100 @@
+"""Following the people of a clip, and choosing the dancer among them."""
+
+from __future__ import annotations
+
+import numpy as np
+from dancedepth.models.pose import KEYPOINTS, PersonDetector
+from dancedepth.pipeline.config import TracksConfig
+from dancedepth.pipeline.errors import PersonError
+from dancedepth.pipeline.glimpses import BackgroundMotion, Glimpse, glimpse
+from dancedepth.pipeline.identities import find_people
+from dancedepth.pipeline.records import FrameSource, Observer, Track, Tracks
+from jaxtyping import Float
+
+LEAST_FRAMES = 2
+"""Somebody seen in one frame only is a false alarm, unless nobody else is there."""
+
+
+def track_people(frames: FrameSource, detector: PersonDetector, config: TracksConfig, observer: Observer) -> Tracks:
+    """Everybody in the clip, identities kept through crossings, and the dancer among them; one pass over the frames.
+
+    Raises:
+        PersonError: nobody found, nobody of the id that was asked for, or the dancer in too few frames.
+    """
+    seen: list[list[Glimpse]] = []
+    times_s: list[float] = []
+    shifts: list[float] = []
+    background = BackgroundMotion()
+    detector.reset()
+    for frame in frames:
+        detections = detector.detect(frame.rgb)
+        seen.append([glimpse(frame.index, frame.rgb, detection) for detection in detections])
+        shifts.append(background.update(frame.rgb, detections))
+        times_s.append(frame.time_s)
+        observer.advanced()
+    times = np.array(times_s)
+    people = find_people(seen, times)
+    where = str(frames.info.path)
+    if not people:
+        raise PersonError("nobody was found in this video", where, "Choose a clip that shows a person's whole body")
+    size = (frames.info.width, frames.info.height)
+    chosen = _choose(people, config, size, where)
+    kept = [p for p in people if len(p) >= LEAST_FRAMES or p is chosen]
+    tracks = tuple(_track(people.index(p) + 1, p, len(seen)) for p in kept)
+    sharpness = _sharpness(chosen, len(seen))
+    return Tracks(times, sharpness, np.array(shifts), tracks, kept.index(chosen), size)
+
+
+def _choose(people: list[list[Glimpse]], config: TracksConfig, size: tuple[int, int], where: str) -> list[Glimpse]:
+    prominence = [_prominence(person, size) for person in people]
+    chosen = people[int(np.argmax(prominence))]
+    if config.person is not None:
+        if not 1 <= config.person <= len(people):
+            remedy = f"Choose one with --person: {_roll_call(people, size)}"
+            raise PersonError(f"there is no person {config.person}", where, remedy)
+        chosen = people[config.person - 1]
+    if len(chosen) < config.min_frames:
+        found = f"a person was found in {len(chosen)} frames only, and {config.min_frames} are needed"
+        raise PersonError(found, where, "Choose a longer clip, a clearer one, or a higher --fps")
+    return chosen
+
+
+def _prominence(person: list[Glimpse], size: tuple[int, int]) -> float:
+    """Sum over frames of the person's share of the image's height, halved at the image's edge: long, large, central."""
+    boxes = np.array([g.detection.box_px for g in person])
+    off_centre = np.abs((boxes[:, 0] + boxes[:, 2]) / size[0] - 1).clip(0, 1)
+    scores = np.array([g.detection.score for g in person])
+    return float(((boxes[:, 3] - boxes[:, 1]) / size[1] * (1 - off_centre / 2) * scores).sum())
+
+
+def _roll_call(people: list[list[Glimpse]], size: tuple[int, int]) -> str:
+    sides = ("left", "middle", "right")
+    lines = []
+    for number, person in enumerate(people, 1):
+        if len(person) >= LEAST_FRAMES:
+            x = float(np.median([g.detection.box_px[[0, 2]].mean() for g in person])) / size[0]
+            lines.append(f"{number} ({sides[int(np.clip(x * 3, 0, 2))]}, {len(person)} frames)")
+    return ", ".join(lines)
+
+
+def _track(number: int, person: list[Glimpse], count: int) -> Track:
+    track = Track(
+        track_id=number,
+        boxes_px=np.full((count, 4), np.nan),
+        keypoints_px=np.full((count, KEYPOINTS, 2), np.nan),
+        confidence=np.zeros((count, KEYPOINTS)),
+        score=np.zeros(count),
+    )
+    for one in person:
+        track.boxes_px[one.frame] = one.detection.box_px
+        track.keypoints_px[one.frame] = one.detection.keypoints_px
+        track.confidence[one.frame] = one.detection.confidence
+        track.score[one.frame] = one.detection.score
+    return track
+
+
+def _sharpness(person: list[Glimpse], count: int) -> Float[np.ndarray, "n"]:
+    values = np.zeros(count)
+    for one in person:
+        values[one.frame] = one.sharpness
+    return values / max(values.max(), 1e-9)
