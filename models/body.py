@@ -110,7 +110,7 @@ class BodyModel(nn.Module):
         return self.bone_names.index(name)
 
     def shape_coefficients(self, phenotype: Float[Tensor, "b 6"]) -> Float[Tensor, "b a"]:
-        """Blend shape coefficients of phenotypes (`PHENOTYPES` order): products of linear interpolations, as MakeHuman's."""
+        """Blend shape coefficients of phenotypes (`PHENOTYPES` order): products of linear interpolations."""
         hats = {name: _hat(value, name) for name, value in zip(PHENOTYPES, phenotype.unbind(-1), strict=True)}
         half = torch.full_like(phenotype[:, 0], 0.5)
         race = torch.full((len(phenotype), 3), 1 / 3).to(phenotype)

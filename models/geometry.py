@@ -1,7 +1,7 @@
 """Camera geometry, and the conventions that every other module follows.
 
 Camera frame (OpenCV): x right, y down, z forward; pixel centres lie at +0.5, so the pixel in column `u` and row `v`
-covers (u, v) to (u + 1, v + 1). Units are in the names: metres (`_m`), seconds (`_s`), radians (`_rad`), pixels (`_px`).
+covers (u, v) to (u + 1, v + 1). Units are in the names: metres `_m`, seconds `_s`, radians `_rad`, pixels `_px`.
 Depth is z, not the length of the ray; 0 means none. Normals point towards the camera (z < 0). A transform is named
 for its frames: `cam_from_body @ point_body == point_cam`. The body's own frame is Anny's: x to the dancer's left,
 y to the back, z up.

@@ -23,7 +23,7 @@ DEPTH_STEPS_PER_M = 1e6
 
 @dataclass(frozen=True)
 class Raster:
-    """What each pixel sees: the triangle (-1: none), the weights of its three corners, and its z in metres (0: none)."""
+    """What each pixel sees: the triangle (-1: none), the weights of its corners, and its z in metres (0: none)."""
 
     face_index: Int[Tensor, "h w"]
     barycentric: Float[Tensor, "h w 3"]

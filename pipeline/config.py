@@ -83,6 +83,12 @@ class BodyMotionConfig:
 
     height_m: float | None = None
     """The dancer's height in metres, which sets the scale; None: the body prior's."""
+    search_steps: int = 80
+    """Steps of the search over headings."""
+    keypoint_steps: int = 150
+    """Steps of the fit to the keypoints alone."""
+    matte_steps: int = 150
+    """Steps of the fit to keypoints and mattes."""
 
     def __post_init__(self) -> None:
         in_range = self.height_m is None or 0.4 <= self.height_m <= 2.6

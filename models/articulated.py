@@ -1,0 +1,128 @@
+"""The body as a fit needs it: twenty moving joints, and every keypoint as a short sum over them.
+
+A keypoint is a fixed blend of skinned vertices, a skinned vertex a blend of rigidly moved rest points, and a rest point
+linear in the shape's coefficients; so a keypoint is `sum_a T_a m_ka` with one homogeneous 4-vector m_ka for each moving
+joint a. Only the few thousand vertices that carry keypoints or silhouette points are ever computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import roma
+import torch
+from dancedepth.models.body import SKIN_VERTICES, BodyModel
+from dancedepth.models.joints import FIT_JOINTS
+from jaxtyping import Float, Int
+from torch import Tensor
+
+CROWN_AND_SOLE_VERTICES = 60
+"""Vertices at either end of the body among which its height is measured, whatever its shape."""
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Rotation vectors of the moving joints in rest axes (the root's is camera-from-body) and the root's place."""
+
+    angles: Float[Tensor, "b a 3"]
+    root_cam: Float[Tensor, "b 3"]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """One shape, as the sums over moving joints need it; metres."""
+
+    heads: Float[Tensor, "a 3"]
+    keypoints: Float[Tensor, "k a 4"]
+    surface: Float[Tensor, "s a 4"]
+
+
+class ArticulatedBody:
+    """The moving skeleton of `FIT_JOINTS` with the body's keypoints and a few surface points."""
+
+    def __init__(self, body: BodyModel, height_m: float, surface_points: Int[Tensor, "s"]) -> None:
+        self.body, self.height_m = body, height_m
+        self.bone_index = [body.bone(joint.bone) for joint in FIT_JOINTS]
+        names = [joint.bone for joint in FIT_JOINTS]
+        self._parents = [names.index(joint.parent) if joint.parent else -1 for joint in FIT_JOINTS]
+        self._levels = _levels(self._parents)
+        height_order = body.template_vertices[:SKIN_VERTICES, 2].argsort()
+        ends = torch.cat((height_order[:CROWN_AND_SOLE_VERTICES], height_order[-CROWN_AND_SOLE_VERTICES:]))
+        carriers = torch.nonzero(body.keypoint_weights.abs().sum(dim=0) > 0)[:, 0]
+        support, place = torch.cat((ends, carriers, surface_points)).unique(return_inverse=True)
+        self._ends, self._surface = place[: len(ends)], place[len(ends) + len(carriers) :]
+        self._template, self._shapes = body.template_vertices[support], body.vertex_shapes[:, support]
+        self._keypoint_weights = body.keypoint_weights[:, support]
+        share = torch.zeros(len(support), len(FIT_JOINTS), device=body.device)
+        share.scatter_add_(1, self._nearest_joint()[body.skin_bones[support]], body.skin_weights[support])
+        self._share = share
+
+    def _nearest_joint(self) -> Int[Tensor, "j"]:
+        """For every bone, the nearest moving joint among itself and its ancestors."""
+        nearest: list[int] = []
+        for bone, parent in enumerate(self.body.bone_parents):
+            nearest.append(self.bone_index.index(bone) if bone in self.bone_index else nearest[parent])
+        return torch.tensor(nearest, device=self.body.device)
+
+    def moments(self, phenotype: Float[Tensor, "6"]) -> Moments:
+        """The moments of a shape, scaled to the body's height; differentiable."""
+        coefficients = self.body.shape_coefficients(phenotype[None])[0]
+        vertices = self._template + torch.einsum("a,avd->vd", coefficients, self._shapes)
+        heads = self.body.rest_heads(phenotype[None])[0, self.bone_index]
+        height = vertices[self._ends, 2].max() - vertices[self._ends, 2].min()
+        scale = self.height_m / height
+        points = torch.cat((vertices * scale, torch.ones_like(vertices[:, :1])), dim=1)
+        keypoints = torch.einsum("kv,va,vd->kad", self._keypoint_weights, self._share, points)
+        surface = self._share[self._surface, :, None] * points[self._surface, None]
+        return Moments(heads * scale, keypoints, surface)
+
+    def transforms(self, moments: Moments, pose: Pose) -> Float[Tensor, "b a 3 4"]:
+        """`cam_from_rest` of every moving joint."""
+        local = roma.rotvec_to_rotmat(pose.angles)
+        rotation: list[Tensor] = [local[:, 0]] * len(self._parents)
+        offset = [pose.root_cam - (local[:, 0] @ moments.heads[0])] * len(self._parents)
+        for level in self._levels[1:]:
+            above = [self._parents[a] for a in level]
+            above_rotation = torch.stack([rotation[a] for a in above], dim=1)
+            above_offset = torch.stack([offset[a] for a in above], dim=1)
+            turned = above_rotation @ local[:, level]
+            moved = ((above_rotation - turned) @ moments.heads[level][..., None])[..., 0] + above_offset
+            for k, a in enumerate(level):
+                rotation[a], offset[a] = turned[:, k], moved[:, k]
+        return torch.cat((torch.stack(rotation, dim=1), torch.stack(offset, dim=1)[..., None]), dim=-1)
+
+    def full_rotations(self, angles: Float[Tensor, "b a 3"]) -> Float[Tensor, "b j 3 3"]:
+        """Rotations of all the body's bones for `BodyModel.pose`; bones that do not move keep the identity."""
+        rotations = torch.eye(3).to(angles).repeat(len(angles), len(self.body.bone_names), 1, 1)
+        rotations[:, self.bone_index] = roma.rotvec_to_rotmat(angles)
+        return rotations
+
+
+def moved(moments: Float[Tensor, "k a 4"], transforms: Float[Tensor, "b a 3 4"]) -> Float[Tensor, "b k 3"]:
+    """Camera-space positions of keypoints or surface points."""
+    joints = moments.shape[1]
+    flat = transforms.permute(0, 2, 1, 3).reshape(len(transforms) * 3, joints * 4)
+    return (flat @ moments.reshape(-1, joints * 4).T).view(len(transforms), 3, -1).transpose(1, 2)
+
+
+def joint_frames(body: BodyModel, phenotype: Float[Tensor, "6"]) -> Float[Tensor, "a 3 3"]:
+    """Columns are each joint's three axes in rest axes; a hinge's first axis bends the limb there."""
+    frames = torch.eye(3, device=body.device).repeat(len(FIT_JOINTS), 1, 1)
+    heads = body.rest_heads(phenotype[None])[0]
+    for a, joint in enumerate(FIT_JOINTS):
+        if joint.hinge:
+            side = joint.bone[-1]
+            elbow = heads[body.bone(f"lowerarm01.{side}")]
+            upper = elbow - heads[body.bone(f"upperarm01.{side}")]
+            lower = heads[body.bone(f"wrist.{side}")] - elbow
+            bend = torch.nn.functional.normalize(torch.linalg.cross(upper, lower), dim=0)
+            along = torch.nn.functional.normalize(lower, dim=0)
+            frames[a] = torch.stack((bend, along, torch.linalg.cross(bend, along)), dim=1)
+    return frames
+
+
+def _levels(parents: list[int]) -> list[list[int]]:
+    depth: list[int] = []
+    for parent in parents:
+        depth.append(0 if parent < 0 else depth[parent] + 1)
+    return [[a for a, d in enumerate(depth) if d == level] for level in range(max(depth) + 1)]

@@ -1,0 +1,119 @@
+"""Body motion: one body fitted to the whole clip, its shape once and its pose in every frame, in the camera's frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from dancedepth.models.articulated import ArticulatedBody, moved
+from dancedepth.models.body import ADULT, COCO_KEYPOINTS, BodyModel
+from dancedepth.models.body_fit import (
+    ClipFit,
+    Energy,
+    FitWeights,
+    Keypoints2d,
+    fit_clip,
+    search_headings,
+    silhouette_points,
+)
+from dancedepth.models.geometry import Camera, project
+from dancedepth.models.silhouettes import Silhouettes, silhouette, stack
+from dancedepth.pipeline.config import BodyMotionConfig
+from dancedepth.pipeline.errors import PersonError
+from dancedepth.pipeline.records import BodyMotion, ImageSequence, Observer, Track, Tracks
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+SURE = 0.3
+"""Keypoints below this confidence are not used."""
+ENOUGH_KEYPOINTS = 6
+"""A frame with fewer sure keypoints is interpolated, not fitted."""
+
+
+def fit_body(
+    tracks: Tracks,
+    mattes: ImageSequence,
+    body: BodyModel,
+    camera: Camera,
+    config: BodyMotionConfig,
+    observer: Observer,
+) -> BodyMotion:
+    """Fit the body to the dancer's keypoints and mattes.
+
+    Raises:
+        PersonError: no frame shows enough of the dancer.
+    """
+    seen, fitted = _keypoints(tracks, body.device)
+    if not fitted.any():
+        raise PersonError(
+            f"no frame shows {ENOUGH_KEYPOINTS} joints of the dancer clearly",
+            "",
+            "Film the whole person, in more light.",
+        )
+    height_m = config.height_m or body.rest(torch.tensor(ADULT, device=body.device)).height_m
+    points, outline_weight = silhouette_points(body)
+    model = ArticulatedBody(body, height_m, points)
+    energy = Energy(model, camera, FitWeights())
+    observer.stage_started("body motion", config.search_steps + config.keypoint_steps + config.matte_steps)
+    first = search_headings(energy, seen, config.search_steps, observer.advanced)
+    start = ClipFit(first, torch.tensor(ADULT, device=body.device))
+    rough = fit_clip(energy, seen, start, steps=config.keypoint_steps, advanced=observer.advanced)
+    silhouettes = _silhouettes(tracks.dancer, mattes, body.device)
+    fit = fit_clip(energy, seen, rough, silhouettes, outline_weight, config.matte_steps, observer.advanced)
+    return _motion(fit, model, seen, fitted, camera, tracks)
+
+
+def _keypoints(tracks: Tracks, device: torch.device) -> tuple[Keypoints2d, Bool[np.ndarray, "n"]]:
+    """The dancer's keypoints with confidence 0 where unsure, and the frames with enough of them."""
+    dancer = tracks.dancer
+    confidence = np.where((dancer.confidence >= SURE) & dancer.found[:, None], dancer.confidence, 0)
+    fitted = (confidence > 0).sum(axis=1) >= ENOUGH_KEYPOINTS
+    confidence[~fitted] = 0
+    pixels = torch.tensor(np.nan_to_num(dancer.keypoints_px), dtype=torch.float32, device=device)
+    sure = torch.tensor(confidence, dtype=torch.float32, device=device)
+    times = torch.tensor(tracks.times_s, dtype=torch.float32, device=device)
+    return Keypoints2d(pixels, sure, times), fitted
+
+
+def _silhouettes(dancer: Track, mattes: ImageSequence, device: torch.device) -> Silhouettes:
+    """The dancer's silhouettes, read one matte at a time."""
+    with_matte = set(mattes.indices)
+    return stack(
+        [
+            silhouette(mattes.load(index), box) if index in with_matte and found else None
+            for index, (box, found) in enumerate(zip(dancer.boxes_px, dancer.found, strict=True))
+        ],
+        device,
+    )
+
+
+def _motion(
+    fit: ClipFit,
+    model: ArticulatedBody,
+    seen: Keypoints2d,
+    fitted: Bool[np.ndarray, "n"],
+    camera: Camera,
+    tracks: Tracks,
+) -> BodyMotion:
+    body = model.body
+    rest = body.scaled_to_height(body.rest(fit.phenotype), model.height_m)
+    heads = rest.bone_poses[None, :, :3, 3]
+    cam_from_rest = body.pose(heads, model.full_rotations(fit.pose.angles), fit.pose.root_cam)
+    error = _reprojection_error(fit, model, seen, camera).cpu().numpy()
+    return BodyMotion(
+        times_s=tracks.times_s,
+        fitted=fitted,
+        phenotype=fit.phenotype.cpu().numpy(),
+        height_m=model.height_m,
+        rest_bone_poses=rest.bone_poses.cpu().numpy(),
+        cam_from_rest=cam_from_rest.cpu().numpy(),
+        bone_names=body.bone_names,
+        camera=camera,
+        reprojection_error_px=np.where(fitted, error, np.nan),
+    )
+
+
+def _reprojection_error(fit: ClipFit, model: ArticulatedBody, seen: Keypoints2d, camera: Camera) -> Float[Tensor, "n"]:
+    moments = model.moments(fit.phenotype)
+    points = moved(moments.keypoints, model.transforms(moments, fit.pose))[:, : len(COCO_KEYPOINTS)]
+    distance = (project(points, camera) - seen.pixels).norm(dim=-1)
+    return (distance * seen.confidence).sum(dim=1) / seen.confidence.sum(dim=1).clamp_min(1e-6)
