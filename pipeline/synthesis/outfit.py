@@ -1,0 +1,145 @@
+"""What a person wears and looks like, drawn at random."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from dancedepth.models.body import BodyModel, RestBody
+from dancedepth.pipeline.synthesis.face import Skin
+from dancedepth.pipeline.synthesis.garments import SOLE_TOP_Z, Fit, Garment, Tailor
+from dancedepth.pipeline.synthesis.hair import STYLES, Style
+from dancedepth.pipeline.synthesis.materials import PATTERNS, Cloth, Hair, Material, Shoe
+from torch import Generator
+
+Color = tuple[float, float, float]
+T = TypeVar("T")
+
+SKIN_TONES: tuple[Color, ...] = (
+    (0.66, 0.44, 0.34), (0.58, 0.36, 0.26), (0.46, 0.27, 0.18),
+    (0.33, 0.18, 0.11), (0.20, 0.10, 0.06), (0.12, 0.06, 0.035),
+)  # fmt: skip
+"""Linear light, from light to dark."""
+HAIR_COLORS: tuple[Color, ...] = (
+    (0.012, 0.009, 0.008), (0.035, 0.018, 0.010), (0.09, 0.045, 0.02), (0.32, 0.20, 0.09), (0.16, 0.04, 0.015),
+)  # fmt: skip
+IRISES: tuple[Color, ...] = ((0.07, 0.03, 0.012), (0.03, 0.08, 0.14), (0.06, 0.09, 0.04), (0.03, 0.015, 0.01))
+SLEEVES_M = {"tank": -0.1, "t-shirt": 0.19, "half": 0.30, "long": 0.47}
+LEGS_Z = {"trousers": -0.745, "cropped": -0.62, "shorts": -0.27}
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """One draw."""
+
+    seed: int
+    skin: Skin
+    iris: Color
+    hair_style: Style
+    hair_m: float
+    hair: Hair
+    sleeve: str
+    neck_m: float
+    vee_m: float
+    tucked: bool
+    leg: str
+    skirt_z: float
+    top_fit: Fit
+    lower_fit: Fit
+    materials: dict[str, Material]
+    """By garment name."""
+
+
+def draw_outfit(generator: Generator) -> Outfit:
+    """A person's looks and clothes."""
+    seed = int(torch.randint(2**20, (1,), generator=generator))
+    tone = _pick(generator, SKIN_TONES)
+    lips: Color = (min(tone[0] * 0.9, 0.6), tone[1] * 0.50, tone[2] * 0.55)
+    hair_color = HAIR_COLORS[0] if tone[0] < 0.4 else _pick(generator, HAIR_COLORS)
+    brows: Color = (hair_color[0] * 0.6, hair_color[1] * 0.6, hair_color[2] * 0.6)
+    style = _pick(generator, STYLES)
+    stubble = _between(generator, 0, 0.9) if style == "short" else 0.0
+    leg = _pick(generator, ("trousers", "trousers", "cropped", "shorts", "skirt"))
+    sleeve = _pick(generator, tuple(SLEEVES_M))
+    fold = _between(generator, 0.003, 0.007)
+    top_fit = Fit(_between(generator, 0.012, 0.020), _between(generator, 0.004, 0.03), fold, seed)
+    close = leg != "skirt" and sleeve == "tank"
+    loose = _between(generator, 0.0, 0.012 if close else 0.035)
+    lower_fit = Fit(0.007, loose, 0.6 * fold, seed + 1)
+    top = _cloth(generator)
+    lower = _lower_cloth(generator, top, leg)
+    shoe = Shoe(_color(generator), (0.72, 0.70, 0.66) if _chance(generator, 0.7) else _color(generator), SOLE_TOP_Z)
+    return Outfit(
+        seed=seed,
+        skin=Skin(tone, lips, brows, stubble),
+        iris=_pick(generator, IRISES),
+        hair_style=style,
+        hair_m=_between(generator, 0.010, 0.024),
+        hair=Hair(hair_color),
+        sleeve=sleeve,
+        neck_m=_between(generator, 0.0, 0.03),
+        vee_m=_between(generator, 0.03, 0.08) if _chance(generator, 0.3) else 0.0,
+        tucked=leg == "skirt" or _chance(generator, 0.2),
+        leg=leg,
+        skirt_z=_between(generator, -0.45, -0.15),
+        top_fit=top_fit,
+        lower_fit=lower_fit,
+        materials={"top": top, "trousers": lower, "skirt": lower, "shoes": shoe},
+    )
+
+
+def sew(body: BodyModel, rest: RestBody, outfit: Outfit, detail: int, without: frozenset[str]) -> list[Garment]:
+    """The outfit's clothes on one body, from the inside out, leaving out the kinds named in `without`."""
+    tailor = Tailor(body, rest, detail)
+    garments = []
+    if "shoes" not in without:
+        garments.append(tailor.shoes(-0.715))
+    if "lower" not in without and outfit.leg != "skirt":
+        garments.append(tailor.trousers(LEGS_Z[outfit.leg], 0.17, outfit.lower_fit))
+    if "top" not in without:
+        hem_z = 0.15 if outfit.tucked else 0.055
+        garments.append(tailor.top(SLEEVES_M[outfit.sleeve], hem_z, outfit.neck_m, outfit.vee_m, outfit.top_fit))
+    if "lower" not in without and outfit.leg == "skirt":
+        fit = Fit(0.022, 0.03, outfit.lower_fit.fold_m, outfit.seed + 2)
+        garments.append(tailor.skirt(outfit.skirt_z, fit))
+    return garments
+
+
+def _cloth(generator: Generator) -> Cloth:
+    pattern = _pick(generator, PATTERNS)
+    scale = {"stripes": 0.06, "pinstripes": 0.025, "checks": 0.07, "dots": 0.05, "blotches": 0.06}.get(pattern, 0.05)
+    scale *= _between(generator, 0.7, 1.4)
+    return Cloth(_color(generator), _color(generator), pattern, scale, _chance(generator, 0.35))
+
+
+def _lower_cloth(generator: Generator, top: Cloth, leg: str) -> Cloth:
+    kind = _between(generator, 0, 1)
+    if kind < 0.35 and leg != "skirt":
+        return Cloth((0.035, 0.06, 0.14), (0.10, 0.15, 0.26), "denim", 0.05, False)
+    if kind < 0.55 and leg != "skirt":
+        return Cloth((0.02, 0.02, 0.024), top.color, "side_stripe", 0.05, False)
+    return Cloth(
+        _color(generator), top.color, _pick(generator, ("plain", "plain", "checks", "pinstripes")), 0.06, False
+    )
+
+
+def _color(generator: Generator) -> Color:
+    hue, share = _between(generator, 0, 1), _between(generator, 0, 1)
+    saturation = _between(generator, 0.35, 0.85) if share < 0.7 else _between(generator, 0, 0.12)
+    value = _between(generator, 0.15, 0.9)
+    r, g, b = colorsys.hsv_to_rgb(hue, saturation, value)
+    return (r**2.2 + 0.01, g**2.2 + 0.01, b**2.2 + 0.01)
+
+
+def _between(generator: Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(1, generator=generator))
+
+
+def _chance(generator: Generator, share: float) -> bool:
+    return _between(generator, 0, 1) < share
+
+
+def _pick(generator: Generator, options: tuple[T, ...]) -> T:
+    return options[int(torch.randint(len(options), (1,), generator=generator))]
