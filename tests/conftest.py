@@ -1,0 +1,26 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from dancedepth.models.body import BodyModel, load_body
+from dancedepth.models.weights import cache_folder
+
+
+@pytest.fixture(scope="session")
+def body() -> BodyModel:
+    return load_body(cache_folder())
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real clips and assets, where a machine has one."""
+    folder = Path(os.environ.get("DANCEDEPTH_SHARED", Path(__file__).parents[2] / "shared"))
+    if not folder.is_dir():
+        pytest.skip("no folder of real clips: set DANCEDEPTH_SHARED")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

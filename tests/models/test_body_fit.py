@@ -1,0 +1,172 @@
+"""The fit, on dancers whose pose is known: random smooth motion, seen through the body's own keypoints with noise."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import roma
+import torch
+from dancedepth.models.articulated import ArticulatedBody, Pose, moved
+from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
+from dancedepth.models.body_fit import (
+    CAM_FROM_FACING_BODY,
+    ClipFit,
+    Energy,
+    FitWeights,
+    Keypoints2d,
+    fit_clip,
+    search_headings,
+    silhouette_points,
+)
+from dancedepth.models.geometry import Camera, project
+from dancedepth.models.joints import FIT_JOINTS
+from dancedepth.models.raster import rasterize
+from dancedepth.models.silhouettes import silhouette, stack
+
+HEIGHT_M, FPS, FRAMES = 1.66, 12.0, 16
+CAMERA = Camera.centred(0.85 * 1280, 720, 1280)
+
+
+@dataclass(frozen=True)
+class Dance:
+    energy: Energy
+    pose: Pose
+    points_cam: torch.Tensor
+    seen: Keypoints2d
+
+
+def _sway(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """Smooth noise: a few slow sines of random size and phase."""
+    time = (torch.arange(FRAMES) / FPS).view(-1, *[1] * len(shape))
+    waves = torch.zeros(FRAMES, *shape)
+    for hertz in (0.3, 0.7, 1.3):
+        phase = torch.rand(shape, generator=generator) * 2 * math.pi
+        waves += torch.randn(shape, generator=generator) / (1 + hertz) * torch.sin(2 * math.pi * hertz * time + phase)
+    return waves
+
+
+def _dance(body: BodyModel, turns: float, seed: int = 0, noise_px: float = 2.0) -> Dance:
+    generator = torch.Generator().manual_seed(seed)
+    points, _ = silhouette_points(body)
+    model = ArticulatedBody(body, HEIGHT_M, points)
+    energy = Energy(model, CAMERA, FitWeights())
+    turned = energy.neutral + 0.6 * energy.spread * _sway((len(FIT_JOINTS), 3), generator)
+    turned = torch.minimum(torch.maximum(turned, energy.low + 0.02), energy.high - 0.02)
+    angles = torch.einsum("aij,naj->nai", energy.frames, turned)
+    yaw = torch.linspace(0, 2 * math.pi * turns, FRAMES)
+    facing = torch.tensor(CAM_FROM_FACING_BODY) @ roma.rotvec_to_rotmat(torch.stack((0 * yaw, 0 * yaw, yaw), dim=1))
+    angles[:, 0] = roma.rotmat_to_rotvec(facing)
+    root = torch.tensor([0.0, 0.1, 2.6]) + 0.1 * _sway((3,), generator)
+    moments = model.moments(torch.tensor(ADULT))
+    points_cam = moved(moments.keypoints, model.transforms(moments, Pose(angles, root)))
+    pixels = project(points_cam[:, :17], CAMERA)
+    confidence = torch.full((FRAMES, 17), 0.95)
+    confidence[facing[:, 2, 1] < -0.3, :3] = 0  # nobody sees nose and eyes from behind
+    pixels = pixels + noise_px * torch.randn(pixels.shape, generator=generator)
+    return Dance(energy, Pose(angles, root), points_cam, Keypoints2d(pixels, confidence, torch.arange(FRAMES) / FPS))
+
+
+def _fit(dance: Dance, seen: Keypoints2d | None = None) -> ClipFit:
+    seen = seen or dance.seen
+    start = ClipFit(search_headings(dance.energy, seen, steps=50), torch.tensor(ADULT))
+    return fit_clip(dance.energy, seen, start, steps=80)
+
+
+@pytest.fixture(scope="module")
+def dance(body: BodyModel) -> Dance:
+    """A dancer who faces the camera."""
+    return _dance(body, 0.0)
+
+
+@pytest.fixture(scope="module")
+def fitted(dance: Dance) -> ClipFit:
+    return _fit(dance)
+
+
+def _points(dance: Dance, fit: ClipFit) -> torch.Tensor:
+    model = dance.energy.model
+    moments = model.moments(fit.phenotype)
+    return moved(moments.keypoints, model.transforms(moments, fit.pose))[:, :17]
+
+
+def _joint_error_mm(dance: Dance, fit: ClipFit) -> torch.Tensor:
+    """Distance of the keypoints from the truth, both relative to the hips' middle."""
+    found, truth = _points(dance, fit), dance.points_cam[:, :17]
+    found = found * (truth[..., 2].mean() / found[..., 2].mean())
+    found, truth = (p - p[:, 11:13].mean(dim=1, keepdim=True) for p in (found, truth))
+    return (found - truth).norm(dim=-1) * 1000
+
+
+def _heading_error_deg(dance: Dance, fit: ClipFit) -> torch.Tensor:
+    def forward(pose: Pose) -> torch.Tensor:
+        return -roma.rotvec_to_rotmat(pose.angles[:, 0])[:, :, 1]
+
+    return (forward(dance.pose) * forward(fit.pose)).sum(dim=1).clamp(-1, 1).acos().rad2deg()
+
+
+@pytest.mark.parametrize(("turns", "seed"), [(1.0, 1), (-1.0, 2)])
+def test_a_dancer_is_found_through_a_whole_turn(body: BodyModel, turns: float, seed: int) -> None:
+    dance = _dance(body, turns, seed)
+    fit = _fit(dance)
+    reprojection = (project(_points(dance, fit), CAMERA) - dance.seen.pixels).norm(dim=-1)
+    assert reprojection[dance.seen.confidence > 0].mean() < 6
+    assert _heading_error_deg(dance, fit).median() < 20
+    assert _heading_error_deg(dance, fit).max() < 60
+    assert _joint_error_mm(dance, fit).mean() < 90
+
+
+def test_missing_keypoints_and_frames_are_bridged(dance: Dance) -> None:
+    confidence = dance.seen.confidence.clone()
+    confidence[6:9] = 0
+    confidence[:, [9, 16]] = 0
+    bridged = _fit(dance, Keypoints2d(dance.seen.pixels, confidence, dance.seen.times_s))
+    assert _joint_error_mm(dance, bridged)[6:9].mean() < 120
+    assert bridged.pose.root_cam.isfinite().all()
+    jump = (_points(dance, bridged).diff(dim=0).norm(dim=-1)).amax()
+    assert jump < 0.35
+
+
+def test_wild_keypoints_do_not_pull(dance: Dance, fitted: ClipFit) -> None:
+    pixels = dance.seen.pixels.clone()
+    pixels[10, 7:11] += 400
+    wild = _fit(dance, Keypoints2d(pixels, dance.seen.confidence, dance.seen.times_s))
+    assert _joint_error_mm(dance, wild)[10].mean() < _joint_error_mm(dance, fitted)[10].mean() + 40
+
+
+def test_joints_stay_in_their_range(dance: Dance, fitted: ClipFit) -> None:
+    turned = torch.einsum("aji,baj->bai", dance.energy.frames, fitted.pose.angles)[:, 1:]
+    assert (turned - dance.energy.high[1:]).max() < 0.15
+    assert (dance.energy.low[1:] - turned).max() < 0.15
+
+
+def test_mattes_bring_the_body_into_the_outline(body: BodyModel, dance: Dance, fitted: ClipFit) -> None:
+    rest = body.scaled_to_height(body.rest(torch.tensor(ADULT)), HEIGHT_M)
+    transforms = body.pose(
+        rest.bone_poses[None, :, :3, 3], dance.energy.model.full_rotations(dance.pose.angles), dance.pose.root_cam
+    )
+    mattes = []
+    for vertices in body.skin(rest.vertices, transforms):
+        alpha = (rasterize(vertices, body.faces, CAMERA).face_index >= 0).numpy().astype(np.uint8) * 255
+        seen = project(vertices[:SKIN_VERTICES], CAMERA)
+        mattes.append(silhouette(alpha, torch.cat((seen.amin(dim=0), seen.amax(dim=0))).numpy()))
+    silhouettes, (_, weight) = stack(mattes, "cpu"), silhouette_points(body)
+    after = fit_clip(dance.energy, dance.seen, fitted, silhouettes, weight, steps=60)
+
+    def outside_px(fit: ClipFit) -> float:
+        model = dance.energy.model
+        moments = model.moments(fit.phenotype)
+        surface = moved(moments.surface, model.transforms(moments, fit.pose))
+        return float(silhouettes.outside(project(surface, CAMERA)).mean())
+
+    assert outside_px(after) < 0.65 * outside_px(fitted)
+    assert outside_px(after) < 1.0
+
+
+def test_the_short_sum_is_the_skinned_body(body: BodyModel, dance: Dance) -> None:
+    """The moments give the keypoints that skinning all 19,158 vertices gives."""
+    rest = body.scaled_to_height(body.rest(torch.tensor(ADULT)), HEIGHT_M)
+    rotations = dance.energy.model.full_rotations(dance.pose.angles)
+    transforms = body.pose(rest.bone_poses[None, :, :3, 3], rotations, dance.pose.root_cam)
+    keypoints = torch.einsum("kv,bvd->bkd", body.keypoint_weights, body.skin(rest.vertices, transforms))
+    torch.testing.assert_close(dance.points_cam, keypoints, atol=1e-3, rtol=0)
