@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does; must precede torch
+
 import pytest
 import torch
 from dancedepth.models.body import BodyModel, load_body
