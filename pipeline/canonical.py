@@ -58,23 +58,17 @@ class CanonicalVolume:
         self.block_m = config.voxel_m * SIDE
         room = CAPACITY_AREA_M2 * (2 * config.truncation_m + CAPACITY_DEPTH_M) / self.block_m**3
         self.capacity = int(min(room, MAX_CAPACITY))
-        names = ("tsdf", "weight", "color")
         self._grid = o3d.t.geometry.VoxelBlockGrid(
-            names,
-            (o3d.core.float32,) * 3,
-            ((1,), (1,), (3,)),
+            ("tsdf", "weight"),
+            (o3d.core.float32,) * 2,
+            ((1,), (1,)),
             voxel_size=config.voxel_m,
             block_resolution=SIDE,
             block_count=self.capacity,
             device=o3d.core.Device("CPU:0"),
         )
-        shared = [torch.from_dlpack(self._grid.attribute(name)) for name in names]
-        self.capacity = min(self.capacity, len(shared[0]))
-        for tensor in shared:
-            tensor.zero_()
-        self.tsdf, self.weight = (t.view(-1, VOXELS).to(device) for t in shared[:2])
-        self.color = shared[2].view(-1, VOXELS, 3).to(device)
-        self.color_weight = torch.zeros_like(self.weight)
+        self.tsdf, self.weight, self.color_weight = torch.zeros((3, self.capacity, VOXELS), device=device)
+        self.color = torch.zeros((self.capacity, VOXELS, 3), device=device)
         self._origins = torch.zeros((self.capacity, 3), device=device)
         self._skin = torch.empty((self.capacity, VOXELS, SKIN_BONES_KEPT), device=device)
         self._normals = torch.empty((self.capacity, VOXELS, 3), device=device)
@@ -95,9 +89,9 @@ class CanonicalVolume:
         """Activate the blocks within `reach_m` of canonical points, as far as there is room."""
         steps = torch.tensor([-1.0, 0.0, 1.0], device=points.device) * reach_m
         shifts = torch.cartesian_prod(steps, steps, steps)
-        near = torch.unique(torch.floor(points / (self.block_m / 2)), dim=0) * (self.block_m / 2) + self.block_m / 4
-        keys = torch.floor((near[:, None] + shifts).reshape(-1, 3) / self.block_m).to(torch.int32)
-        keys = torch.unique(keys, dim=0).cpu()
+        half = self.block_m / 2
+        near = (_unique(points / half) + 0.5) * half
+        keys = _unique((near[:, None] + shifts).reshape(-1, 3) / self.block_m).to(torch.int32).cpu()
         hashmap = self._grid.hashmap()
         table = o3d.core.Tensor(keys.numpy())
         _, known = hashmap.find(table)
@@ -144,14 +138,13 @@ class CanonicalVolume:
         at = (matrices[:, :, :3] @ centres[..., None])[..., 0] + matrices[:, :, 3]
         radius = self.block_m * 0.87 * STRETCH
         nearest_m = float(view.depth_m[view.depth_m > 0].min()) if bool((view.depth_m > 0).any()) else 1.0
-        window = int(np.ceil(radius * view.camera.focal_px / nearest_m))
-        far = max_pool2d(view.depth_m[None, None], 2 * window + 1, 1, window)[0, 0]
-        near = torch.where(view.depth_m > 0, view.depth_m, torch.inf)
-        near = -max_pool2d(-near[None, None], 2 * window + 1, 1, window)[0, 0]
+        cell = int(np.ceil(radius * view.camera.focal_px / nearest_m))
+        far = _around(view.depth_m, cell)
+        near = -_around(-torch.where(view.depth_m > 0, view.depth_m, torch.inf), cell)
         pixel, inside = _pixels(at, view)
-        z = at[:, 2]
-        front = z > near.view(-1)[pixel] - radius - CARVE_TRUNCATIONS * self.config.truncation_m
-        behind = z < far.view(-1)[pixel] + radius + self.config.truncation_m
+        at_cell = pixel // view.camera.width // cell * far.shape[1] + pixel % view.camera.width // cell
+        front = at[:, 2] > near.view(-1)[at_cell] - radius - CARVE_TRUNCATIONS * self.config.truncation_m
+        behind = at[:, 2] < far.view(-1)[at_cell] + radius + self.config.truncation_m
         return self.slots[inside & front & behind]
 
     def _integrate_blocks(
@@ -214,12 +207,10 @@ class CanonicalVolume:
         self, tsdf: Float[np.ndarray, "b n"], known: Bool[np.ndarray, "b n"]
     ) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
         """The zero surface of given distances in the active voxels, where they are `known`."""
-        slots = self.slots.cpu()
-        target = torch.from_dlpack(self._grid.attribute("tsdf")).view(-1, VOXELS)
-        weight = torch.from_dlpack(self._grid.attribute("weight")).view(-1, VOXELS)
-        weight.zero_()
-        target[slots] = torch.from_numpy(tsdf)
-        weight[slots] = torch.from_numpy(known.astype(np.float32))
+        slots = self.slots.cpu().numpy()
+        # The arrays share the grid's memory; writing them is writing the grid.
+        self._grid.attribute("tsdf").numpy().reshape(-1, VOXELS)[slots] = tsdf
+        self._grid.attribute("weight").numpy().reshape(-1, VOXELS)[slots] = known
         mesh = self._grid.extract_triangle_mesh(weight_threshold=0.5)
         return mesh.vertex.positions.numpy(), mesh.triangle.indices.numpy().astype(np.int64)
 
@@ -262,6 +253,19 @@ class CanonicalVolume:
         slot = np.where(known, slots.numpy().astype(np.int64), 0)
         index = local[:, 0] + SIDE * local[:, 1] + SIDE**2 * local[:, 2]
         return torch.from_numpy(slot).to(self.device), torch.from_numpy(index).to(self.device), known
+
+
+def _unique(points: Float[Tensor, "p 3"]) -> Float[Tensor, "u 3"]:
+    """The cells of side 1 that points fall in, each once."""
+    half, side = 1 << 19, 1 << 20
+    packed = torch.floor(points).long() + half
+    keys = torch.unique((packed[:, 0] * side + packed[:, 1]) * side + packed[:, 2])
+    return torch.stack((keys // side**2, keys // side % side, keys % side), dim=1).sub(half).float()
+
+
+def _around(image: Float[Tensor, "h w"], cell: int) -> Float[Tensor, "y x"]:
+    """Maxima over square cells of the image and the cells around each."""
+    return max_pool2d(max_pool2d(image[None, None], cell, cell, ceil_mode=True), 3, 1, 1)[0, 0]
 
 
 def _pixels(at: Float[Tensor, "v 3"], view: FrameView) -> tuple[Int[Tensor, "v"], Bool[Tensor, "v"]]:

@@ -9,8 +9,9 @@ from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from jaxtyping import Float
 
-FILL_WEIGHT = 0.05
-"""Weight of the filled surface against what was seen: a twentieth of one sharp frontal look."""
+FILL_WEIGHT = 0.2
+"""Weight of the filled surface against what was seen: a fifth of one sharp frontal look, so that many looks past the
+edge of a limb do not add up to a surface."""
 SURE_WEIGHT = 5.0
 """From this weight on the fill is not even computed."""
 NEAR_TSDF = 0.5

@@ -29,7 +29,7 @@ LOOSE_M = 0.35
 """Clothes and hair hang no farther from the body than this."""
 EDGE_PIXELS = 4
 """Weights rise over this many pixels from the matte's edges and from depth steps."""
-GRAZING_COS = 0.1
+GRAZING_COS = 0.2
 """Surface seen more obliquely than this counts nothing."""
 PART_TOLERANCE_M = 0.04
 """How far the canonical place of a pixel may be off near the body; it grows with the distance from the body."""
@@ -170,13 +170,12 @@ def _angle_weight(points: Float[Tensor, "h w 3"], normals: Float[Tensor, "h w 3"
 
 
 def _edge_weight(smooth: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-    """0 at steps and edges, 1 from `EDGE_PIXELS` inwards."""
-    inside, total = smooth.float()[None, None], torch.zeros_like(smooth, dtype=torch.float32)[None, None]
-    padded = torch.nn.functional.pad(inside, (1, 1, 1, 1))
-    inside = padded[:, :, 1:-1, 1:-1]
+    """0 at steps and edges and one pixel in, 1 from `EDGE_PIXELS` on."""
+    inside = smooth.float()[None, None]
+    total = torch.zeros_like(inside)
     for _ in range(EDGE_PIXELS):
-        total = total + inside
         inside = 1 - max_pool2d(1 - inside, 3, 1, 1)
+        total = total + inside
     return (total / EDGE_PIXELS)[0, 0] ** 2
 
 

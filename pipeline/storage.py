@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dancedepth.models.body import COCO_KEYPOINTS
 from dancedepth.models.geometry import Camera
 from dancedepth.pipeline.errors import StorageError
-from dancedepth.pipeline.records import BodyMotion
+from dancedepth.pipeline.records import BodyMotion, Surface, Track, Tracks
 from jaxtyping import Float, UInt8
 from PIL import Image
 
@@ -120,6 +121,118 @@ def read_motion(path: Path) -> BodyMotion:
         )
     except (KeyError, ValueError) as error:
         raise StorageError(f"this is no body motion ({error})", str(path), "Run again with --overwrite.") from error
+
+
+def write_tracks(path: Path, tracks: Tracks) -> None:
+    """`tracks.json` of the run folder's contract: the dancer's box and keypoints in each frame, null where not found."""
+    others = [person for person in tracks.people if person is not tracks.dancer]
+    frames = [
+        {
+            "index": index,
+            "time_s": tracks.times_s[index],
+            "sharpness": tracks.sharpness[index],
+            "camera_shift": tracks.camera_shift[index],
+            **_sighting(tracks.dancer, index),
+            "others": [{"id": p.track_id, **_sighting(p, index)} for p in others if p.found[index]],
+        }
+        for index in range(len(tracks.times_s))
+    ]
+    people = [person.track_id for person in tracks.people]
+    head = {"person": tracks.dancer.track_id, "people": people, "frame_size": list(tracks.frame_size)}
+    write_json(path, {**head, "keypoint_names": COCO_KEYPOINTS, "frames": frames})
+
+
+def _sighting(person: Track, index: int) -> dict[str, Any]:
+    """Box (left, top, right, bottom), keypoints (x, y, confidence) and score of a person in a frame."""
+    if not person.found[index]:
+        return {"box": None, "keypoints": None, "score": 0.0}
+    keypoints = np.column_stack([person.keypoints_px[index], person.confidence[index]])
+    return {"box": person.boxes_px[index], "keypoints": keypoints, "score": person.score[index]}
+
+
+def read_tracks(path: Path) -> Tracks:
+    """The tracks that `write_tracks` wrote; a file that holds none is an error that names it."""
+    value = read_json(path)
+    try:
+        frames, dancer, ids = value["frames"], value["person"], value["people"]
+        sightings: dict[int, dict[int, Any]] = {number: {} for number in ids}
+        for index, frame in enumerate(frames):
+            for seen in [{**frame, "id": dancer}, *frame["others"]]:
+                if seen["box"] is not None:
+                    sightings[seen["id"]][index] = seen
+        return Tracks(
+            times_s=np.array([frame["time_s"] for frame in frames], dtype=np.float64),
+            sharpness=np.array([frame["sharpness"] for frame in frames], dtype=np.float64),
+            camera_shift=np.array([frame["camera_shift"] for frame in frames], dtype=np.float64),
+            people=tuple(_track(number, sightings[number], len(frames)) for number in ids),
+            person=ids.index(dancer),
+            frame_size=(int(value["frame_size"][0]), int(value["frame_size"][1])),
+        )
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise StorageError(f"this holds no tracks ({error!r})", str(path), "Run again with --overwrite.") from error
+
+
+def _track(number: int, sightings: dict[int, Any], count: int) -> Track:
+    track = Track.unseen(number, count)
+    for index, seen in sightings.items():
+        keypoints = np.array(seen["keypoints"], dtype=np.float64)
+        track.boxes_px[index] = seen["box"]
+        track.keypoints_px[index], track.confidence[index] = keypoints[:, :2], keypoints[:, 2]
+        track.score[index] = seen["score"]
+    return track
+
+
+SURFACE_FIELDS = ("vertices", "faces", "normals", "colors", "observed", "skin_weights", "skin_bones")
+
+
+def write_surface(path: Path, surface: Surface) -> None:
+    """`surface.npz`: everything of the surface, in the body's axes."""
+    write_arrays(path, **{name: getattr(surface, name) for name in SURFACE_FIELDS})
+
+
+def read_surface(path: Path) -> Surface:
+    """The surface that `write_surface` wrote; a file that is none is an error that names it."""
+    arrays = read_arrays(path)
+    missing = [name for name in SURFACE_FIELDS if name not in arrays]
+    if missing:
+        raise StorageError(f"this holds no surface (no {missing[0]})", str(path), "Run again with --overwrite.")
+    return Surface(**{name: arrays[name] for name in SURFACE_FIELDS})
+
+
+def gltf_axes(vectors: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
+    """From the body's axes (x left, y back, z up) to glTF's (x left, y up, z front)."""
+    return np.stack((vectors[:, 0], vectors[:, 2], -vectors[:, 1]), axis=1)
+
+
+def write_mesh_ply(path: Path, surface: Surface) -> None:
+    """Binary PLY in glTF's axes, metres, with normals, colours and the float property `observed`."""
+    kinds = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
+    kinds += [(name, "u1") for name in ("red", "green", "blue")] + [("observed", "<f4")]
+    vertices = np.empty(len(surface.vertices), dtype=kinds)
+    columns = (*gltf_axes(surface.vertices).T, *gltf_axes(surface.normals).T, *surface.colors.T, surface.observed)
+    for (name, _), column in zip(kinds, columns, strict=True):
+        vertices[name] = column
+    faces = np.empty(len(surface.faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, surface.faces
+    words = {"<f4": "float", "u1": "uchar"}
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
+    header += [f"property {words[kind]} {name}" for name, kind in kinds]
+    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
+    write_bytes(path, "\n".join(header).encode() + vertices.tobytes() + faces.tobytes())
+
+
+def write_mesh_glb(path: Path, surface: Surface) -> None:
+    """Binary glTF of the rest pose with vertex colours; y up, facing +z, metres."""
+    import trimesh
+
+    mesh = trimesh.Trimesh(
+        gltf_axes(surface.vertices),
+        surface.faces,
+        vertex_normals=gltf_axes(surface.normals),
+        vertex_colors=surface.colors,
+        process=False,
+    )
+    write_bytes(path, mesh.export(file_type="glb"))
 
 
 def write_depth(path: Path, depth_m: Float[np.ndarray, "h w"]) -> None:

@@ -147,9 +147,7 @@ def dancer(
     )
 
 
-def _cam_from_rest(
-    body: BodyModel, heads: torch.Tensor, count: int, turns: Turns, distance_m: float
-) -> torch.Tensor:
+def _cam_from_rest(body: BodyModel, heads: torch.Tensor, count: int, turns: Turns, distance_m: float) -> torch.Tensor:
     rotations = torch.eye(3).repeat(count, len(body.bone_names), 1, 1)
     for frame in range(count):
         for name, angles in turns(frame).items():
@@ -177,6 +175,4 @@ def _pattern(points: torch.Tensor) -> torch.Tensor:
 def _tracks(count: int, camera: Camera) -> Tracks:
     box = np.array([0.0, 0.0, camera.width, camera.height])
     person = Track(1, np.tile(box, (count, 1)), np.zeros((count, 17, 2)), np.ones((count, 17)), np.ones(count))
-    return Tracks(
-        np.arange(count) / 12, np.ones(count), np.zeros(count), (person,), 0, (camera.width, camera.height)
-    )
+    return Tracks(np.arange(count) / 12, np.ones(count), np.zeros(count), (person,), 0, (camera.width, camera.height))
