@@ -26,8 +26,8 @@ SWITCHES = {
 """No network, no pip, no printing, and unpickling restricted to ultralytics' own model classes."""
 
 _LOAD_ERRORS = (
-    TypeError, RuntimeError, EOFError, pickle.UnpicklingError, ModuleNotFoundError, AttributeError, KeyError, ValueError,
-    OSError, ImportError, IndexError, NotImplementedError,
+    TypeError, RuntimeError, EOFError, pickle.UnpicklingError, ModuleNotFoundError, AttributeError, KeyError,
+    ValueError, OSError, ImportError, IndexError, NotImplementedError,
 )  # fmt: skip
 """What ultralytics and torch raise, depending on how a file is damaged or what else it is."""
 

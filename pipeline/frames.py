@@ -156,7 +156,7 @@ def _url(path: Path) -> str:
 
 def _read_image(stream: IO[bytes], info: VideoInfo) -> UInt8[np.ndarray, "h w 3"] | None:
     image = np.empty((info.height, info.width, 3), np.uint8)
-    view, filled = memoryview(image).cast("B"), 0
+    view, filled = image.data.cast("B"), 0
     while filled < len(view):
         got = stream.readinto(view[filled:])  # type: ignore[attr-defined]
         if not got:

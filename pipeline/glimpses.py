@@ -15,7 +15,7 @@ LEAST_CONFIDENCE = 0.3
 """Keypoints below this do not say where clothes are."""
 LIGHTNESS_EDGES = (51, 102, 153, 204)
 CHROMA_EDGES = (112, 122, 134, 146, 160)
-"""Bins of CIELAB as OpenCV scales it (neutral at 128); clothes and skin crowd around neutral, so bins are finer there."""
+"""Bins of CIELAB as OpenCV scales it (neutral at 128); clothes and skin crowd around neutral: bins are finer there."""
 BINS = (len(LIGHTNESS_EDGES) + 1) * (len(CHROMA_EDGES) + 1) ** 2
 BACKGROUND_SIDE_PX = 320
 """The longer side at which the background is followed."""
@@ -87,7 +87,7 @@ def _bone_samples(
     steps = np.linspace(0.1, 0.9, 14)[:, None]
     lines = [points[i] * (1 - steps) + points[j] * steps for i, j in bones if sure[i] and sure[j]]
     middle = np.concatenate(lines) if lines else np.empty((0, 2))
-    return np.concatenate([middle + (shift, 0) for shift in (-2, 0, 2)])
+    return np.concatenate([middle + np.array((shift, 0)) for shift in (-2, 0, 2)])
 
 
 def _histogram(bins: np.ndarray, samples: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "b"]:

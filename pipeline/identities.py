@@ -83,10 +83,11 @@ def _keypoint_distance(one: Glimpse, two: Glimpse) -> float:
 
 def _crowding(one: Glimpse, glimpses: Sequence[Glimpse]) -> float:
     """The largest share of the smaller box that lies in the other, over all others in the frame."""
-    return max((_overlap(one.detection.box_px, o.detection.box_px) for o in glimpses if o is not one), default=0.0)
+    return max((overlap(one.detection.box_px, o.detection.box_px) for o in glimpses if o is not one), default=0.0)
 
 
-def _overlap(a: Float[np.ndarray, "4"], b: Float[np.ndarray, "4"]) -> float:
+def overlap(a: Float[np.ndarray, "4"], b: Float[np.ndarray, "4"]) -> float:
+    """The share of the smaller box that lies in the other."""
     shared = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
     return float(shared / max(min((a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()), 1e-6))
 

@@ -62,6 +62,12 @@ class Track:
     score: Float[np.ndarray, "n"]
     """Of the detection, 0-1; 0 where not found."""
 
+    @classmethod
+    def unseen(cls, track_id: int, count: int) -> Track:
+        """A track of `count` frames in which nobody was found yet, to be filled in."""
+        missing, zeros = np.full((count, 4), np.nan), np.zeros((count, 17))
+        return cls(track_id, missing, np.full((count, 17, 2), np.nan), zeros, np.zeros(count))
+
     @property
     def found(self) -> Bool[np.ndarray, "n"]:
         """Frames in which this person was found."""

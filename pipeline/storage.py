@@ -124,7 +124,7 @@ def read_motion(path: Path) -> BodyMotion:
 
 
 def write_tracks(path: Path, tracks: Tracks) -> None:
-    """`tracks.json` of the run folder's contract: the dancer's box and keypoints in each frame, null where not found."""
+    """`tracks.json` of the run folder: the dancer's box and keypoints in each frame, null where not found."""
     others = [person for person in tracks.people if person is not tracks.dancer]
     frames = [
         {

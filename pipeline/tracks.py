@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from dancedepth.models.pose import KEYPOINTS, PersonDetector
+from dancedepth.models.pose import PersonDetector
 from dancedepth.pipeline.config import TracksConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.glimpses import BackgroundMotion, Glimpse, glimpse
@@ -78,13 +78,7 @@ def _roll_call(people: list[list[Glimpse]], size: tuple[int, int]) -> str:
 
 
 def _track(number: int, person: list[Glimpse], count: int) -> Track:
-    track = Track(
-        track_id=number,
-        boxes_px=np.full((count, 4), np.nan),
-        keypoints_px=np.full((count, KEYPOINTS, 2), np.nan),
-        confidence=np.zeros((count, KEYPOINTS)),
-        score=np.zeros(count),
-    )
+    track = Track.unseen(number, count)
     for one in person:
         track.boxes_px[one.frame] = one.detection.box_px
         track.keypoints_px[one.frame] = one.detection.keypoints_px

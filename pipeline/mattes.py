@@ -1,0 +1,96 @@
+"""Cutting the dancer out of every frame: the segmenter's alpha, restricted to the dancer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from dancedepth.models.matting import Matting
+from dancedepth.pipeline.config import MattesConfig
+from dancedepth.pipeline.errors import PersonError
+from dancedepth.pipeline.ownership import restrict_to_dancer
+from dancedepth.pipeline.records import FrameSource, ImageSequence, Observer, Tracks
+from dancedepth.pipeline.storage import read_mask, write_mask
+from dancedepth.pipeline.workspace import RunFolder
+from jaxtyping import UInt8
+
+MARGIN = 0.15
+"""Widening of the dancer's whole-clip box, in its longer side: hair, skirts and hands reach beyond keypoints."""
+WORTH_CROPPING = 0.7
+"""The window is used if it is smaller than this share of the image."""
+WARM_UP = 3
+"""Passes over the first frame: a recurrent segmenter is uncertain before it has a memory."""
+LEAST_COVER = 0.05
+"""A matte covering less than this share of the dancer's box has missed them."""
+
+
+def cut_out(
+    frames: FrameSource,
+    tracks: Tracks,
+    matting: Matting,
+    config: MattesConfig,
+    folder: RunFolder,
+    observer: Observer,
+) -> ImageSequence:
+    """The dancer's matte in every frame in which they were found, written to the run folder.
+
+    The segmenter sees one fixed window around all places the dancer visits, so that small figures are seen large and
+    its memory stays valid.
+
+    Raises:
+        PersonError: the segmenter found the dancer in no frame.
+    """
+    window = dancer_window(tracks)
+    matting.reset()
+    indices = []
+    for frame in frames:
+        alpha = _window_alpha(frame.rgb, window, matting, config.work_side_px, WARM_UP if frame.index == 0 else 1)
+        if tracks.dancer.found[frame.index]:
+            alpha = restrict_to_dancer(alpha, tracks, frame.index)
+            if _covers(alpha, tracks, frame.index):
+                write_mask(folder.mask(frame.index), alpha)
+                indices.append(frame.index)
+        observer.advanced()
+    if not indices:
+        where = str(frames.info.path)
+        raise PersonError("the dancer could not be cut out of any frame", where, "Try another --segmenter")
+    return load_mattes(folder, indices)
+
+
+def load_mattes(folder: RunFolder, indices: Sequence[int]) -> ImageSequence:
+    """Mattes that lie in the run folder."""
+    return ImageSequence(tuple(indices), lambda index: read_mask(folder.mask(index)))
+
+
+def dancer_window(tracks: Tracks) -> tuple[slice, slice]:
+    """Rows and columns around all places the dancer visits; the whole image if that is hardly smaller."""
+    width, height = tracks.frame_size
+    boxes = tracks.dancer.boxes_px[tracks.dancer.found]
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    margin = MARGIN * (boxes[:, 2:] - boxes[:, :2]).max()
+    left, top = np.floor((low - margin).clip(0)).astype(int)
+    right, bottom = np.ceil(np.minimum(high + margin, (width, height))).astype(int)
+    if (right - left) * (bottom - top) > WORTH_CROPPING * width * height:
+        return slice(0, height), slice(0, width)
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
+
+
+def _window_alpha(
+    rgb: UInt8[np.ndarray, "h w 3"], window: tuple[slice, slice], matting: Matting, side_px: int, passes: int
+) -> UInt8[np.ndarray, "h w"]:
+    crop = rgb[window]
+    height, width = crop.shape[:2]
+    scale = min(1.0, side_px / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    seen = crop if scale == 1 else cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    for _ in range(passes):
+        alpha = matting.alpha(seen)
+    full = np.zeros(rgb.shape[:2], np.uint8)
+    full[window] = alpha if scale == 1 else cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+    return full
+
+
+def _covers(alpha: UInt8[np.ndarray, "h w"], tracks: Tracks, index: int) -> bool:
+    left, top, right, bottom = tracks.dancer.boxes_px[index]
+    return float(alpha.sum(dtype=np.int64)) / 255 > LEAST_COVER * (right - left) * (bottom - top)
