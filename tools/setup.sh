@@ -115,9 +115,7 @@ apt_install() {
 }
 
 warm_caches() {
-    .venv/bin/dancedepth weights fetch
-    "$python" -c 'from dancedepth.models.body import load_body; from dancedepth.models.weights import cache_folder
-load_body(cache_folder())'
+    .venv/bin/dancedepth weights fetch >&2
 }
 
 main "$@"

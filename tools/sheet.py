@@ -16,7 +16,6 @@ from typing import Annotated
 import imageio_ffmpeg
 import numpy as np
 import torch
-import trimesh
 import typer
 from dancedepth.models.geometry import Camera
 from dancedepth.models.raster import rasterize
@@ -39,7 +38,7 @@ def sheet(
     every: Annotated[int, typer.Option(help="Show each n-th frame in the strips; 0: about eight frames.")] = 0,
 ) -> None:
     """Write the contact sheet of RUN to OUT, a PNG."""
-    rows = four_sides(run) if RunFolder(run).mesh_ply.exists() else []
+    rows = four_sides(run) if RunFolder(run).surface.exists() else []
     rows += strips(run, video, every)
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0)), constant_values=30) for row in rows]
@@ -48,22 +47,12 @@ def sheet(
 
 def four_sides(run: Path) -> list[np.ndarray]:
     """The surface from its front, left, back and right: a row of each way to colour it."""
-    mesh = trimesh.load(RunFolder(run).mesh_ply, process=False)
-    points = torch.as_tensor(np.array(mesh.vertices), dtype=torch.float32)
-    faces = torch.as_tensor(np.array(mesh.faces)).long()
-    normals = torch.as_tensor(np.array(mesh.vertex_normals), dtype=torch.float32)
-    colors = torch.as_tensor(np.array(mesh.visual.vertex_colors)[:, :3], dtype=torch.float32) / 255
-    observed = torch.as_tensor(observed_share(mesh), dtype=torch.float32)
+    surface = storage.read_surface(RunFolder(run).surface)
+    points, normals = torch.from_numpy(surface.vertices), torch.from_numpy(surface.normals)
+    faces = torch.from_numpy(surface.faces).long()
+    colors, observed = torch.from_numpy(surface.colors) / 255, torch.from_numpy(surface.observed)
     views = [view(points, faces, normals, colors, observed, math.pi / 2 * k) for k in range(4)]
     return [np.concatenate([rows[k] for rows in views], axis=1) for k in range(3)]
-
-
-def observed_share(mesh: trimesh.Trimesh) -> np.ndarray:
-    """The vertex attribute `observed`, wherever trimesh put it; 1 where the file has none."""
-    data = mesh.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
-    if data is None or "observed" not in (data.dtype.names or ()):
-        return np.ones(len(mesh.vertices))
-    return np.asarray(data["observed"]).reshape(-1)
 
 
 def view(
