@@ -6,11 +6,12 @@ only the covered pixels are written, so the work grows with the pixels and rows 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from dancedepth.models.geometry import Camera, project
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 NEAR_M = 0.05
@@ -38,8 +39,16 @@ class Raster:
         return out
 
 
-def rasterize(vertices_cam: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], camera: Camera) -> Raster:
-    """Render triangles to the nearest one at each pixel centre; both sides of a triangle are drawn."""
+def rasterize(
+    vertices_cam: Float[Tensor, "v 3"],
+    faces: Int[Tensor, "f 3"],
+    camera: Camera,
+    opaque: Callable[[Int[Tensor, "p"], Float[Tensor, "p 3"]], Bool[Tensor, "p"]] | None = None,
+) -> Raster:
+    """Render triangles to the nearest one at each pixel centre; both sides of a triangle are drawn.
+
+    `opaque`, if given, is asked for each candidate's (triangle, corner weights) whether it is seen or seen through.
+    """
     pixels = project(vertices_cam.clamp_min(torch.tensor([-torch.inf, -torch.inf, NEAR_M]).to(vertices_cam)), camera)
     kept = _faces_in_view(vertices_cam, pixels, faces, camera)
     corners = pixels[faces[kept]].double()
@@ -48,6 +57,9 @@ def rasterize(vertices_cam: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], cam
     face, y, x = _spans(corners, rows_face, rows_y, camera)
     weights = _screen_weights(corners[face], x, y)
     depth = 1.0 / (weights * inverse_z[face]).sum(dim=1)
+    if opaque is not None:
+        solid = opaque(kept[face], weights * inverse_z[face] * depth[:, None])
+        face, y, x, depth = face[solid], y[solid], x[solid], depth[solid]
     key = (depth.clamp(0, 2000) * DEPTH_STEPS_PER_M).long() * (len(kept) + 1) + face
     nearest = torch.full((camera.height * camera.width,), torch.iinfo(torch.int64).max, device=key.device)
     nearest.scatter_reduce_(0, y * camera.width + x, key, "amin")

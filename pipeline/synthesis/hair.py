@@ -160,6 +160,6 @@ def _head_weights(body: BodyModel, template: Float[Tensor, "v 3"]) -> Float[Tens
 def _grid_faces(rows: int, columns: int) -> Tensor:
     index = torch.arange(rows * columns).view(rows, columns)
     a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    lower = torch.stack((a, c, b), dim=2).view(-1, 3)
-    upper = torch.stack((b, c, d), dim=2).view(-1, 3)
+    lower = torch.stack((a, b, c), dim=2).view(-1, 3)
+    upper = torch.stack((b, d, c), dim=2).view(-1, 3)
     return torch.cat((lower, upper))

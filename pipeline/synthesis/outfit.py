@@ -99,7 +99,7 @@ def sew(body: BodyModel, rest: RestBody, outfit: Outfit, detail: int, without: f
     if "lower" not in without and outfit.leg != "skirt":
         garments.append(tailor.trousers(LEGS_Z[outfit.leg], 0.17, outfit.lower_fit))
     if "top" not in without:
-        hem_z = 0.15 if outfit.tucked else 0.055
+        hem_z = 0.15 if outfit.tucked else 0.085
         garments.append(tailor.top(SLEEVES_M[outfit.sleeve], hem_z, outfit.neck_m, outfit.vee_m, outfit.top_fit))
     if "lower" not in without and outfit.leg == "skirt":
         fit = Fit(0.022, 0.03, outfit.lower_fit.fold_m, outfit.seed + 2)

@@ -1,0 +1,181 @@
+"""A rendered dance as files: the video, and its truth beside it.
+
+OUT/synth.json          what was asked for
+OUT/video.mp4           H.264
+OUT/truth/truth.json    schema_version, width, height, fps, frames, camera, height_m, seed, garments, motion;
+                        written last: where it is, everything is
+OUT/truth/depth, normals, masks/000123.png, motion.npz   as in a run folder
+OUT/truth/surface.npz   the dressed surface at rest: vertices, faces, colors, skin_weights, skin_bones
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from dancedepth.models.body import BodyModel
+from dancedepth.pipeline import storage
+from dancedepth.pipeline.errors import RunFolderError, StorageError, VideoError
+from dancedepth.pipeline.probe import ffmpeg_binary
+from dancedepth.pipeline.records import Observer
+from dancedepth.pipeline.synthesis.config import SynthConfig
+from dancedepth.pipeline.synthesis.render import Picture
+from dancedepth.pipeline.synthesis.scene import Scene, make_scene
+from dancedepth.pipeline.workspace import RunFolder
+
+SCHEMA_VERSION = 1
+MARKER = "synth.json"
+CRF = 16
+"""H.264 quality: hardly any loss."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Where a rendered clip lies."""
+
+    video: Path
+    truth: Path
+    frames: int
+    garments: tuple[str, ...]
+    seconds: float
+    """Spent on rendering."""
+
+
+def make_clip(config: SynthConfig, out: Path, body: BodyModel, observer: Observer) -> Clip:
+    """Render a dancer and write video and truth to `out`.
+
+    Raises:
+        RunFolderError: `out` holds something else than a clip of this program.
+        StorageError, VideoError: a file cannot be written, ffmpeg fails.
+    """
+    started = time.perf_counter()
+    truth = RunFolder(out / "truth")
+    _claim(out, config)
+    scene = make_scene(config, body)
+    storage.write_motion(truth.motion, scene.motion)
+    _write_surface(truth.surface, scene)
+    observer.stage_started("render", config.frames)
+    with _video_writer(out / "video.mp4", config) as stream:
+        for index, picture in enumerate(render(scene, config)):
+            _write_truth_images(truth, index, picture)
+            stream.write(np.ascontiguousarray(picture.rgb.numpy()).data)
+            observer.advanced()
+    _remove_later_frames(truth, config.frames)
+    storage.write_json(truth.root / "truth.json", _summary(config, scene))
+    seconds = time.perf_counter() - started
+    observer.stage_finished("render", seconds, False)
+    return Clip(out / "video.mp4", truth.root, config.frames, scene.dressed.description, seconds)
+
+
+def render(scene: Scene, config: SynthConfig) -> Iterator[Picture]:
+    """The scene's frames, one at a time."""
+    renderer = scene.renderer(config.supersampling)
+    noise = torch.Generator().manual_seed(config.seed)
+    for poses in scene.motion.cam_from_rest:
+        yield renderer.render(torch.from_numpy(poses), noise)
+
+
+def _claim(out: Path, config: SynthConfig) -> None:
+    """Make the folder this clip's, unless it holds something else."""
+    remedy = "Choose another folder, or empty this one."
+    try:
+        if out.exists() and not out.is_dir():
+            raise RunFolderError("this is a file, not a folder", str(out), "Choose another folder.")
+        if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
+            raise RunFolderError("the folder holds files that are no clip of `dancedepth synth`", str(out), remedy)
+        (out / "truth" / "truth.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot use the folder ({error.strerror})", str(out), remedy) from error
+    storage.write_json(out / MARKER, {"schema_version": SCHEMA_VERSION, "config": config.to_json()})
+
+
+def _write_surface(path: Path, scene: Scene) -> None:
+    dressed = scene.dressed
+    storage.write_arrays(
+        path,
+        vertices=dressed.vertices.numpy().astype(np.float32),
+        faces=dressed.opaque_faces().numpy().astype(np.int32),
+        colors=dressed.colors.numpy(),
+        skin_weights=dressed.skin_weights.numpy().astype(np.float32),
+        skin_bones=dressed.skin_bones.numpy().astype(np.int32),
+    )
+
+
+def _write_truth_images(truth: RunFolder, index: int, picture: Picture) -> None:
+    storage.write_depth(truth.depth(index), picture.depth_m.numpy())
+    storage.write_normals(truth.normals(index), picture.normals.numpy())
+    storage.write_mask(truth.mask(index), picture.alpha.numpy())
+
+
+def _remove_later_frames(truth: RunFolder, frames: int) -> None:
+    """Frames of a longer clip that was rendered into this folder before."""
+    for kind in ("depth", "normals", "masks"):
+        for path in (truth.root / kind).glob("*.png"):
+            if path.stem.isdigit() and int(path.stem) >= frames:
+                path.unlink()
+
+
+def _summary(config: SynthConfig, scene: Scene) -> dict[str, Any]:
+    camera = scene.view.camera
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "width": config.width,
+        "height": config.height,
+        "fps": config.fps,
+        "frames": [{"index": i, "time_s": float(t)} for i, t in enumerate(scene.motion.times_s)],
+        "camera": {"focal_px": camera.focal_px, "cx": camera.cx, "cy": camera.cy},
+        "height_m": scene.motion.height_m,
+        "seed": config.seed,
+        "garments": list(scene.dressed.description),
+        "motion": config.motion.name if config.motion else "procedural",
+        "config": config.to_json(),
+    }
+
+
+@contextmanager
+def _video_writer(path: Path, config: SynthConfig) -> Iterator[IO[bytes]]:
+    """A pipe that takes RGB frames; the video appears when all of them are written."""
+    part = path.with_name(path.name + ".part")
+    log = path.with_name(path.name + ".log")
+    command = [
+        *(ffmpeg_binary(), "-hide_banner", "-loglevel", "error", "-y"),
+        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{config.width}x{config.height}", "-r", f"{config.fps:g}"),
+        *("-i", "pipe:0", "-an", "-c:v", "libx264", "-crf", str(CRF), "-preset", "fast", "-pix_fmt", "yuv420p"),
+        *("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-movflags", "+faststart"),
+        *("-vf", "scale=out_color_matrix=bt709:out_range=tv", "-f", "mp4", f"file:{os.fspath(part.absolute())}"),
+    ]
+    try:
+        with log.open("wb") as errors:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
+    except OSError as error:
+        raise StorageError(f"cannot write the video ({error.strerror})", str(path), "Choose another folder.") from error
+    assert process.stdin is not None
+    finished = False
+    try:
+        with process.stdin as stream:
+            yield stream
+        finished = process.wait() == 0
+    except BrokenPipeError:
+        process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        complaint = log.read_text(errors="replace").strip().splitlines()[-1:]
+        log.unlink()
+        if not finished:
+            part.unlink(missing_ok=True)
+    if not finished:
+        said = complaint[0] if complaint else "it said nothing"
+        raise VideoError(
+            f"ffmpeg could not write the video: {said}", str(path), "Free some space or choose another OUT."
+        )
+    part.replace(path)
