@@ -1,0 +1,52 @@
+"""The files of weights that a run needs: found or fetched before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dancedepth.models.body import BodyModel, load_body
+from dancedepth.models.matting import Matting, load_matting
+from dancedepth.models.pose import PoseDetector
+from dancedepth.models.weights import BODY, fetch, resolve, sha256_of
+from dancedepth.pipeline.config import RunConfig
+from dancedepth.pipeline.manifest import WeightsRecord
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """Where a run's weights lie; each is loaded by the stage that needs it, and only then."""
+
+    pose: Path
+    segmenter: Path
+    body_file: Path
+    min_confidence: float
+    device: str
+
+    def detector(self) -> PoseDetector:
+        """Finds people and their keypoints."""
+        return PoseDetector(self.pose, self.device, self.min_confidence)
+
+    def matting(self) -> Matting:
+        """Cuts people out."""
+        return load_matting(self.segmenter, self.device)
+
+    def body(self) -> BodyModel:
+        """The parametric body."""
+        return load_body(self.body_file.parent, self.device)
+
+    def records(self) -> tuple[WeightsRecord, ...]:
+        """Names and hashes for the manifest."""
+        files = {"tracks": self.pose, "mattes": self.segmenter, "body_motion": self.body_file}
+        return tuple(WeightsRecord(stage, file.name, sha256_of(file)) for stage, file in files.items())
+
+
+def find_ingredients(config: RunConfig, device: str) -> Ingredients:
+    """Look up every model by its name or path, and fetch what is not there yet.
+
+    Raises:
+        UnknownModelError: there is no model of that name, and no such file.
+        WeightsError: it is not to be had.
+    """
+    pose, segmenter = resolve(config.tracks.pose_model), resolve(config.mattes.segmenter)
+    return Ingredients(pose, segmenter, fetch(BODY), config.tracks.min_confidence, device)

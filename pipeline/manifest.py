@@ -1,0 +1,199 @@
+"""`run.json`: what was run, on what, with what, and how it went."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dancedepth.models.weights import sha256_of
+from dancedepth.pipeline.config import RunConfig, config_from_json
+from dancedepth.pipeline.errors import RunFolderError, StorageError
+from dancedepth.pipeline.records import VideoInfo
+from dancedepth.pipeline.storage import read_json, write_json
+
+SCHEMA_VERSION = 1
+"""Grows when a reader of older run folders would be misled."""
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """The video, as displayed; two inputs are the same if their bytes are."""
+
+    path: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    fps: float
+    rotation_deg: int
+    duration_s: float | None
+    codec: str
+
+
+@dataclass(frozen=True)
+class ProgramRecord:
+    """What wrote the run folder."""
+
+    name: str
+    version: str
+    torch: str
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """A file of weights that a stage used."""
+
+    stage: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """One frame of the clip, and why it was not used if it was not."""
+
+    index: int
+    time_s: float
+    used: bool
+    why_not: str | None
+
+
+@dataclass(frozen=True)
+class CameraRecord:
+    """The lens, in pixels of the displayed video, and where it is known from."""
+
+    focal_px: float
+    cx: float
+    cy: float
+    source: str
+
+
+@dataclass(frozen=True)
+class ScaleRecord:
+    """What makes the metres metres."""
+
+    source: str
+    height_m: float
+
+
+@dataclass(frozen=True)
+class PersonRecord:
+    """Who was reconstructed."""
+
+    track_id: int
+
+
+@dataclass(frozen=True)
+class QualityRecord:
+    """How well the body fits and how smoothly it moves.
+
+    `reprojection_error_px`: mean over the fitted frames of the confidence-weighted distance between the body's
+    keypoints and the detected ones. `smoothness`: mean acceleration of the joints in m/s^2 (see `pipeline.smoothness`).
+    """
+
+    reprojection_error_px: float | None
+    smoothness: float | None
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A finished stage: what it took, and how many frames it produced something for."""
+
+    name: str
+    seconds: float
+    frames: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole of `run.json`; what is not known yet is None or empty."""
+
+    input: InputRecord
+    config: RunConfig
+    program: ProgramRecord
+    schema_version: int = SCHEMA_VERSION
+    finished: bool = False
+    weights: tuple[WeightsRecord, ...] = ()
+    frames: tuple[FrameRecord, ...] = ()
+    camera: CameraRecord | None = None
+    scale: ScaleRecord | None = None
+    person: PersonRecord | None = None
+    stages: tuple[StageRecord, ...] = ()
+    peak_memory_mb: float = 0.0
+    warnings: tuple[str, ...] = ()
+    quality: QualityRecord = field(default_factory=lambda: QualityRecord(None, None))
+
+    def stage(self, name: str) -> StageRecord | None:
+        """A finished stage."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+
+def new_manifest(info: VideoInfo, config: RunConfig, weights: tuple[WeightsRecord, ...] = ()) -> Manifest:
+    """The manifest of a run that begins; reads the whole video once to hash it."""
+    import torch
+
+    program = ProgramRecord("dancedepth", version("dancedepth"), str(torch.__version__))
+    return Manifest(_input_record(info), config, program, weights=weights)
+
+
+def _input_record(info: VideoInfo) -> InputRecord:
+    try:
+        digest, size = sha256_of(info.path), info.path.stat().st_size
+    except OSError as error:
+        raise StorageError(f"the video cannot be read ({error.strerror})", str(info.path)) from error
+    path = str(info.path.resolve())
+    return InputRecord(
+        path, digest, size, info.width, info.height, info.fps, info.rotation_deg, info.duration_s, info.codec
+    )
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write `run.json`, whole or not at all."""
+    write_json(path, asdict(manifest))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read `run.json`.
+
+    Raises:
+        RunFolderError: it is of another schema or is no manifest.
+        StorageError: it is not JSON.
+    """
+    values = read_json(path)
+    try:
+        if values["schema_version"] != SCHEMA_VERSION:
+            what = f"this run was written by another version (schema {values['schema_version']}, not {SCHEMA_VERSION})"
+            raise RunFolderError(what, str(path), "Choose another --out, or --overwrite")
+        return _from_json(values)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"this is not the manifest of a run ({error!r})"
+        raise RunFolderError(what, str(path), "Choose another --out, or --overwrite") from error
+
+
+_PARTS: dict[str, type[Any]] = {
+    "input": InputRecord,
+    "program": ProgramRecord,
+    "quality": QualityRecord,
+    "camera": CameraRecord,
+    "scale": ScaleRecord,
+    "person": PersonRecord,
+}
+_LISTS: dict[str, type[Any]] = {"frames": FrameRecord, "stages": StageRecord, "weights": WeightsRecord}
+
+
+def _from_json(values: dict[str, Any]) -> Manifest:
+    built = dict(values)
+    built["config"] = config_from_json(RunConfig, values["config"])
+    for name, cls in _PARTS.items():
+        built[name] = _record(cls, values[name]) if values[name] else None
+    for name, cls in _LISTS.items():
+        built[name] = tuple(_record(cls, value) for value in values[name])
+    built["warnings"] = tuple(values["warnings"])
+    return _record(Manifest, built)
+
+
+def _record(cls: type[Any], values: dict[str, Any]) -> Any:
+    known = {f.name for f in fields(cls)}
+    return cls(**{name: value for name, value in values.items() if name in known})

@@ -1,0 +1,49 @@
+"""The most memory that a run held, its child processes included."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+import psutil
+
+SAMPLE_S = 0.25
+"""A stage's working set stands for longer than this; a sample takes about a millisecond."""
+
+
+class PeakMemory:
+    """Samples resident memory while the block runs.
+
+    `getrusage` will not do: what it says of a process includes the one that started it, before `exec`.
+    """
+
+    def __init__(self) -> None:
+        self.peak_mb = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._sample()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._sample()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(SAMPLE_S):
+            self._sample()
+
+    def _sample(self) -> None:
+        process = psutil.Process()
+        total = process.memory_info().rss
+        for child in process.children(recursive=True):
+            try:
+                total += child.memory_info().rss
+            except psutil.Error:  # it ended meanwhile
+                continue
+        self.peak_mb = max(self.peak_mb, total / 2**20)
