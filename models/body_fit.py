@@ -61,12 +61,12 @@ class FitWeights:
     """Weights of the energy's terms, and the spreads that make them dimensionless."""
 
     keypoints: float = 1.0
-    prior: float = 0.03
+    prior: float = 0.08
     ranges: float = 30.0
-    shape_prior: float = 0.02
+    shape_prior: float = 0.05
     acceleration: float = 0.3
-    turning: float = 0.02
-    balance: float = 0.4
+    turning: float = 0.05
+    balance: float = 0.6
     outside: float = 8.0
     outline: float = 3.0
     acceleration_spread_m_s2: float = 8.0
