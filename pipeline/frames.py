@@ -20,8 +20,8 @@ from dancedepth.pipeline.probe import ffmpeg_binary, probe_video
 from dancedepth.pipeline.records import Frame, VideoInfo
 from jaxtyping import UInt8
 
-BIN_SLACK = 0.1
-"""Share of a 1/fps bin by which a frame may come early: containers round times, to 1 ms in Matroska."""
+ROUNDING_S = 0.002
+"""Frames may come this early for their 1/fps bin: containers round times, Matroska to 1 ms."""
 SHORTFALL_S = 0.7
 """A clip that ends this much before its stated length, with decoding errors, was cut off."""
 KEPT_LINES = 40
@@ -138,8 +138,9 @@ def _seconds(text: str) -> float:
 def _command(info: VideoInfo, config: FramesConfig) -> list[str]:
     seek = {"ss": config.start_s} if config.start_s else {}
     length = {} if config.end_s is None else {"t": config.end_s - config.start_s}
-    bins = f"floor(t*{config.fps}+{BIN_SLACK})"
-    chosen = f"isnan(prev_selected_t)+gt({bins},floor(prev_selected_t*{config.fps}+{BIN_SLACK}))"
+    slack = min(0.1, ROUNDING_S * config.fps)
+    bins, bins_before = (f"floor({time}*{config.fps}+{slack})" for time in ("t", "prev_selected_t"))
+    chosen = f"isnan(prev_selected_t)+gt({bins},{bins_before})"
     stream = ffmpeg.input(_url(info.path), protocol_whitelist="file", **seek, **length)["V:0"]
     stream = stream.filter("select", chosen)
     stream = stream.filter("scale", info.width, info.height, flags="bicubic+accurate_rnd+full_chroma_int")

@@ -174,7 +174,7 @@ def colour_distance(one: Sequence[Glimpse], two: Sequence[Glimpse]) -> float:
         return TYPICAL_COLOUR_DISTANCE  # nothing to compare speaks neither for nor against
     shared = np.sqrt(a[seen] * b[seen]).sum(axis=1)
     weights = np.array([1.0, 1.0, 0.5])[seen]  # faces and hair turn away
-    return float((np.sqrt(np.clip(1 - shared, 0, 1)) * weights).sum() / weights.sum())
+    return float(np.sqrt((np.clip(1 - shared, 0, 1) * weights).sum() / weights.sum()))  # one other garment tells
 
 
 def _attach(piece: _Piece, chains: list[list[_Piece]], times_s: Float[np.ndarray, "n"]) -> None:
