@@ -1,4 +1,4 @@
-"""The rest body as a field in space: at any canonical point, how it is skinned, where the body is, which way it faces."""
+"""The rest body as a field in space: at any canonical point, its skinning, the way the body faces, its distance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from dancedepth.models.body import BodyModel, RestBody
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
-from torch import Tensor
 
 SKIN_BONES_KEPT = 8
 """Bones that move one voxel block or body sample."""
@@ -92,8 +91,10 @@ class BodyField:
         import open3d as o3d
 
         scene = o3d.t.geometry.RaycastingScene()
-        scene.add_triangles(self.vertices, self.faces.astype(np.uint32))
-        distance: np.ndarray = scene.compute_signed_distance(np.ascontiguousarray(points, dtype=np.float32)).numpy()
+        share = o3d.core.Tensor.from_numpy
+        scene.add_triangles(share(self.vertices), share(self.faces.astype(np.uint32)))
+        queries = share(np.ascontiguousarray(points, dtype=np.float32))
+        distance: np.ndarray = scene.compute_signed_distance(queries).numpy()
         return distance
 
 

@@ -20,7 +20,12 @@ from torch.nn.functional import max_pool2d
 SIDE = 4
 """Voxels along a block's edge: small blocks follow the surface closely."""
 VOXELS = SIDE**3
-CARVE_TRUNCATIONS = 3.0
+MIDDLE_VOXEL = SIDE // 2 * (1 + SIDE + SIDE**2)
+BACK_COS = 0.6
+"""Blocks whose body surface is turned away from the camera by more than this show nothing to it."""
+BLOCKS_AT_ONCE = 512
+"""Blocks integrated at once: what they need fits the processor's cache."""
+CARVE_TRUNCATIONS = 1.5
 """Space is known to be free up to this many truncations in front of the surface, if it is the same body part's."""
 CARVE_WEIGHT = 0.1
 STRETCH = 1.3
@@ -61,7 +66,7 @@ class CanonicalVolume:
         self._grid = o3d.t.geometry.VoxelBlockGrid(
             ("tsdf", "weight"),
             (o3d.core.float32,) * 2,
-            ((1,), (1,)),
+            (o3d.core.SizeVector([1]),) * 2,
             voxel_size=config.voxel_m,
             block_resolution=SIDE,
             block_count=self.capacity,
@@ -93,7 +98,7 @@ class CanonicalVolume:
         near = (_unique(points / half) + 0.5) * half
         keys = _unique((near[:, None] + shifts).reshape(-1, 3) / self.block_m).to(torch.int32).cpu()
         hashmap = self._grid.hashmap()
-        table = o3d.core.Tensor(keys.numpy())
+        table = o3d.core.Tensor.from_numpy(keys.numpy())
         _, known = hashmap.find(table)
         fresh = keys[torch.from_numpy(~known.numpy())]
         room = self.capacity - self.block_count
@@ -103,7 +108,7 @@ class CanonicalVolume:
         fresh = fresh[:room]
         if not len(fresh):
             return
-        slots, _ = hashmap.activate(o3d.core.Tensor(fresh.numpy()))
+        slots, _ = hashmap.activate(o3d.core.Tensor.from_numpy(fresh.numpy()))
         self._prepare(torch.from_numpy(slots.numpy().astype(np.int64)), fresh)
 
     def _prepare(self, slots: Int[Tensor, "b"], keys: Int[Tensor, "b 3"]) -> None:
@@ -125,27 +130,34 @@ class CanonicalVolume:
     def integrate(self, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"], frame_weight: float) -> None:
         """Fold one frame into the volume, where its pixels show the voxel's own part of the body."""
         slots = self._slots_in_view(view, cam_from_rest)
-        for some in slots.split(SKIN_CHUNK):
+        for some in slots.split(BLOCKS_AT_ONCE):
             self._integrate_blocks(some, view, cam_from_rest, frame_weight)
 
     def _slots_in_view(self, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"]) -> Int[Tensor, "s"]:
-        """Blocks that may hold voxels near the surface seen: their centre lies in the depth range around its pixel."""
-        middle = VOXELS // 2 + SIDE // 2 * (SIDE + 1)
-        weights = self._skin[self.slots, middle]
+        """Blocks that may hold voxels near the surface seen, judged at their centres.
+
+        Where a centre's pixel shows surface, the block must be near that, and of the same body part; where it does
+        not, the depth range of the pixels around decides.
+        """
         rows = cam_from_rest[:, :3].reshape(-1, 12)[self._bones[self.slots]]
-        matrices = (weights[:, None] @ rows).view(-1, 3, 4)
+        matrices = (self._skin[self.slots, MIDDLE_VOXEL][:, None] @ rows).view(-1, 3, 4)
         centres = self._origins[self.slots] + self.block_m / 2
         at = (matrices[:, :, :3] @ centres[..., None])[..., 0] + matrices[:, :, 3]
+        axis = (matrices[:, :, :3] @ self._normals[self.slots, MIDDLE_VOXEL, :, None])[..., 0]
+        away = (axis * torch.nn.functional.normalize(at, dim=1)).sum(dim=1) > BACK_COS
         radius = self.block_m * 0.87 * STRETCH
-        nearest_m = float(view.depth_m[view.depth_m > 0].min()) if bool((view.depth_m > 0).any()) else 1.0
-        cell = int(np.ceil(radius * view.camera.focal_px / nearest_m))
-        far = _around(view.depth_m, cell)
-        near = -_around(-torch.where(view.depth_m > 0, view.depth_m, torch.inf), cell)
+        behind, before = radius + self.config.truncation_m, radius + CARVE_TRUNCATIONS * self.config.truncation_m
         pixel, inside = _pixels(at, view)
-        at_cell = pixel // view.camera.width // cell * far.shape[1] + pixel % view.camera.width // cell
-        front = at[:, 2] > near.view(-1)[at_cell] - radius - CARVE_TRUNCATIONS * self.config.truncation_m
-        behind = at[:, 2] < far.view(-1)[at_cell] + radius + self.config.truncation_m
-        return self.slots[inside & front & behind]
+        seen = view.rows[pixel]
+        gap = at - seen[:, POINT]
+        signed = (gap * seen[:, NORMAL]).sum(dim=1)
+        apart = (centres - seen[:, CANONICAL]).norm(dim=1)
+        near = (
+            (signed > -behind) & (signed < before) & (apart < STRETCH * gap.norm(dim=1) + seen[:, TOLERANCE] + radius)
+        )
+        low, high = _depth_range(view, pixel, radius)
+        maybe = (at[:, 2] > low - before) & (at[:, 2] < high + behind)
+        return self.slots[inside & ~away & torch.where(seen[:, WEIGHT] > 0, near, maybe)]
 
     def _integrate_blocks(
         self, slots: Int[Tensor, "s"], view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"], frame_weight: float
@@ -248,7 +260,7 @@ class CanonicalVolume:
         self, voxels: Int[np.ndarray, "v 3"]
     ) -> tuple[Int[Tensor, "v"], Int[Tensor, "v"], Bool[np.ndarray, "v"]]:
         block, local = np.divmod(voxels, SIDE)
-        slots, found = self._grid.hashmap().find(o3d.core.Tensor(block.astype(np.int32)))
+        slots, found = self._grid.hashmap().find(o3d.core.Tensor.from_numpy(block.astype(np.int32)))
         known = found.numpy()
         slot = np.where(known, slots.numpy().astype(np.int64), 0)
         index = local[:, 0] + SIDE * local[:, 1] + SIDE**2 * local[:, 2]
@@ -263,9 +275,21 @@ def _unique(points: Float[Tensor, "p 3"]) -> Float[Tensor, "u 3"]:
     return torch.stack((keys // side**2, keys // side % side, keys % side), dim=1).sub(half).float()
 
 
-def _around(image: Float[Tensor, "h w"], cell: int) -> Float[Tensor, "y x"]:
-    """Maxima over square cells of the image and the cells around each."""
-    return max_pool2d(max_pool2d(image[None, None], cell, cell, ceil_mode=True), 3, 1, 1)[0, 0]
+def _depth_range(
+    view: FrameView, pixel: Int[Tensor, "v"], radius_m: float
+) -> tuple[Float[Tensor, "v"], Float[Tensor, "v"]]:
+    """Least and greatest depth seen within about `radius_m` around pixels; greatest below least where there is none."""
+    width, seen = view.camera.width, view.depth_m > 0
+    nearest_m = float(torch.where(seen, view.depth_m, torch.inf).amin().clamp(0.1, 100))
+    cell = int(np.ceil(radius_m * view.camera.focal_px / nearest_m))
+
+    def around(image: Float[Tensor, "h w"]) -> Float[Tensor, "y x"]:
+        """Maxima over square cells of the image and the cells around each."""
+        return max_pool2d(max_pool2d(image[None, None], cell, cell, ceil_mode=True), 3, 1, 1)[0, 0]
+
+    far, near = around(view.depth_m), -around(-torch.where(seen, view.depth_m, torch.inf))
+    at = pixel // width // cell * far.shape[1] + pixel % width // cell
+    return near.view(-1)[at], far.view(-1)[at]
 
 
 def _pixels(at: Float[Tensor, "v 3"], view: FrameView) -> tuple[Int[Tensor, "v"], Bool[Tensor, "v"]]:

@@ -42,7 +42,7 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
 
 
 def clothing_thickness(volume: CanonicalVolume, field: BodyField, config: FusionConfig) -> Float[np.ndarray, "s"]:
-    """Distance from each coarse body sample to the surface seen above it; harmonic over the body where none was seen."""
+    """Distance of the surface seen from the coarse body samples under it; harmonic where none was seen."""
     from scipy.sparse import diags
     from scipy.sparse.linalg import spsolve
 

@@ -12,11 +12,12 @@ from dancedepth.models.geometry import Camera, backproject, depth_to_normals
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.body_field import SKIN_BONES_KEPT, BodyField
 from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
-PIXELS_PER_VOXEL = 1.5
+PIXELS_PER_VOXEL = 1.2
 """The image is reduced until about this many pixels cross a voxel: more is wasted on it."""
 MAX_REDUCTION = 6
 STEEPEST = 4.0
@@ -27,11 +28,11 @@ AGREE_M = 0.12
 """Where the rendered body lies within this of the depth, it tells which body part the pixel shows."""
 LOOSE_M = 0.35
 """Clothes and hair hang no farther from the body than this."""
-EDGE_PIXELS = 4
+EDGE_PIXELS = 3
 """Weights rise over this many pixels from the matte's edges and from depth steps."""
 GRAZING_COS = 0.2
 """Surface seen more obliquely than this counts nothing."""
-PART_TOLERANCE_M = 0.04
+PART_TOLERANCE_M = 0.015
 """How far the canonical place of a pixel may be off near the body; it grows with the distance from the body."""
 PROXY_SHARE = 0.25
 """Share of the body's triangles that are rendered to tell body parts apart."""
@@ -62,7 +63,8 @@ class BodyProxy:
     def __init__(self, field: BodyField, device: torch.device) -> None:
         import open3d as o3d
 
-        mesh = o3d.t.geometry.TriangleMesh(o3d.core.Tensor(field.vertices), o3d.core.Tensor(field.faces))
+        share = o3d.core.Tensor.from_numpy
+        mesh = o3d.t.geometry.TriangleMesh(share(field.vertices), share(field.faces))
         mesh = mesh.simplify_quadric_decimation(1 - PROXY_SHARE)
         points = mesh.vertex.positions.numpy()
         weights, bones = field.top_bones(points, SKIN_BONES_KEPT)
@@ -92,12 +94,11 @@ def make_view(
     if box is None:
         return None
     middle_m = float(np.median(depth_m[box][depth_m[box] > 0]))
-    step = int(np.clip(voxel_m * camera.focal_px / middle_m / PIXELS_PER_VOXEL, 1, MAX_REDUCTION))
+    step = int(np.clip(round(voxel_m * camera.focal_px / middle_m / PIXELS_PER_VOXEL), 1, MAX_REDUCTION))
     box = _padded(box, step, depth_m.shape)
     small = _reduced_camera(camera, box, step)
     depth, smooth = _reduce_depth(torch.from_numpy(depth_m[box]).to(device), step, middle_m / camera.focal_px)
-    matte = _block_mean(torch.from_numpy(alpha[box]).to(device)[..., None].float() / 255, step)[..., 0]
-    color = _block_mean(torch.from_numpy(rgb[box]).to(device).float() / 255, step)
+    matte, color = _reduced(alpha[box], step, device), _reduced(rgb[box], step, device)
     normals = depth_to_normals(depth, small)
     points = backproject(depth, small)
     place, off_m = _canonical(points, depth, small, cam_from_rest, proxy)
@@ -134,33 +135,27 @@ def _reduced_camera(camera: Camera, box: tuple[slice, slice], step: int) -> Came
     return Camera(crop.focal_px / step, crop.cx / step, crop.cy / step, width // step, height // step)
 
 
-def _blocks(image: Float[Tensor, "h w c"], step: int) -> Float[Tensor, "y x c n"]:
-    """The `step` x `step` pixels under each reduced one."""
-    height, width, channels = image.shape
-    cells = image.view(height // step, step, width // step, step, channels)
-    return cells.permute(0, 2, 4, 1, 3).reshape(height // step, width // step, channels, step * step)
-
-
-def _block_mean(image: Float[Tensor, "h w c"], step: int) -> Float[Tensor, "y x c"]:
-    return image if step == 1 else _blocks(image, step).mean(dim=-1)
+def _reduced(image: UInt8[np.ndarray, "h w *c"], step: int, device: torch.device) -> Float[Tensor, "y x *c"]:
+    """Means over `step` x `step` pixels, 0-1."""
+    small = np.array(Image.fromarray(image).reduce(step))
+    return torch.from_numpy(small).to(device).float() / 255
 
 
 def _reduce_depth(
     depth_m: Float[Tensor, "h w"], step: int, pixel_m: float
 ) -> tuple[Float[Tensor, "y x"], Bool[Tensor, "y x"]]:
     """Mean depth where the surface is smooth, the nearest depth at steps; and where it is smooth."""
-    cells = _blocks(depth_m[..., None], step)[:, :, 0]
-    valid = cells > 0
-    near = torch.where(valid, cells, torch.inf).amin(dim=-1)
-    far = cells.amax(dim=-1)
-    whole = valid.all(dim=-1)
-    flat = far - near < STEEPEST * step * pixel_m + STEP_M
-    mostly = valid.sum(dim=-1) * 2 >= step * step
-    depth = torch.where(whole & flat, cells.mean(dim=-1), torch.where(mostly, near, 0.0))
+    full = depth_m[None, None]
+    valid = full > 0
+    share = avg_pool2d(valid.float(), step)[0, 0]
+    near = -max_pool2d(-torch.where(valid, full, torch.inf), step)[0, 0]
+    flat = max_pool2d(full, step)[0, 0] - near < STEEPEST * step * pixel_m + STEP_M
+    smooth = (share == 1) & flat
+    depth = torch.where(smooth, avg_pool2d(full, step)[0, 0], torch.where(share >= 0.5, near, 0.0))
     around_far = max_pool2d(depth[None, None], 3, 1, 1)[0, 0]
     around_near = -max_pool2d(-torch.where(depth > 0, depth, torch.inf)[None, None], 3, 1, 1)[0, 0]
     level = around_far - around_near < 2 * (STEEPEST * step * pixel_m + STEP_M)
-    return depth, whole & flat & level
+    return depth, smooth & level
 
 
 def _angle_weight(points: Float[Tensor, "h w 3"], normals: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:

@@ -224,6 +224,7 @@ def write_mesh_ply(path: Path, surface: Surface) -> None:
 def write_mesh_glb(path: Path, surface: Surface) -> None:
     """Binary glTF of the rest pose with vertex colours; y up, facing +z, metres."""
     import trimesh
+    from trimesh.exchange.gltf import export_glb
 
     mesh = trimesh.Trimesh(
         gltf_axes(surface.vertices),
@@ -232,7 +233,7 @@ def write_mesh_glb(path: Path, surface: Surface) -> None:
         vertex_colors=surface.colors,
         process=False,
     )
-    write_bytes(path, mesh.export(file_type="glb"))
+    write_bytes(path, export_glb(mesh.scene()))
 
 
 def write_depth(path: Path, depth_m: Float[np.ndarray, "h w"]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from dancedepth.models.body import ADULT, BodyModel, skin_points
+from dancedepth.models.body import ADULT, BodyModel, RestBody, skin_points
 from dancedepth.models.geometry import Camera, pixel_rays
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.records import (
@@ -21,6 +21,7 @@ from dancedepth.pipeline.records import (
     Tracks,
     VideoInfo,
 )
+from dancedepth.pipeline.synthesis.character import DressedBody
 
 CAM_FROM_BODY = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """The body upright, facing the camera."""
@@ -75,6 +76,13 @@ class Scene:
     """(v 3), 0-1."""
     seen: np.ndarray
     """(v) in how many frames a vertex of the truth was seen."""
+    skin_weights: np.ndarray
+    skin_bones: np.ndarray
+
+    def posed(self, frame: int) -> np.ndarray:
+        """The true surface's vertices in the camera."""
+        parts = (torch.from_numpy(part) for part in (self.vertices, self.skin_weights, self.skin_bones))
+        return skin_points(*parts, torch.from_numpy(self.motion.cam_from_rest[frame])[None])[0].numpy()
 
 
 Turns = Callable[[int], dict[str, tuple[float, float, float]]]
@@ -98,22 +106,41 @@ def turning(count: int, revolutions: float = 1.0) -> Turns:
     return at
 
 
+def still(angles: dict[str, tuple[float, float, float]]) -> Turns:
+    """The same pose in every frame."""
+    return lambda frame: angles
+
+
+def rest_body(body: BodyModel) -> RestBody:
+    """The dancer's unposed body."""
+    return body.scaled_to_height(body.rest(torch.tensor(ADULT)), HEIGHT_M)
+
+
+def dressed_dancer(
+    body: BodyModel, clothed: DressedBody, count: int, turns: Turns, camera: Camera | None = None
+) -> Scene:
+    """The same in clothes."""
+    return dancer(
+        body, count, turns, camera, (clothed.vertices, clothed.faces, clothed.skin_weights, clothed.skin_bones)
+    )
+
+
 def dancer(
     body: BodyModel,
     count: int,
     turns: Turns,
     camera: Camera | None = None,
-    dressed: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None,
+    dressed: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor] | None = None,
     distance_m: float = 2.6,
 ) -> Scene:
     """A body (or a dressed surface: vertices, faces, skin weights, skin bones) posed by `turns`, rendered exactly."""
     camera = camera or Camera.centred(400.0, 240, 320)
-    rest = body.scaled_to_height(body.rest(torch.tensor(ADULT)), HEIGHT_M)
+    rest = rest_body(body)
     if dressed is None:
         used, faces = torch.unique(body.faces, return_inverse=True)
         points, weights, bones = rest.vertices[used], body.skin_weights[used], body.skin_bones[used]
     else:
-        points, faces, weights, bones = (torch.as_tensor(part) for part in dressed)
+        points, faces, weights, bones = dressed
     cam_from_rest = _cam_from_rest(body, rest.bone_poses[:, :3, 3], count, turns, distance_m)
     colors = _pattern(points)
     images, depths = [], []
@@ -144,6 +171,8 @@ def dancer(
         faces=faces.numpy(),
         colors=colors.numpy(),
         seen=seen.numpy(),
+        skin_weights=weights.numpy(),
+        skin_bones=bones.numpy(),
     )
 
 

@@ -14,7 +14,7 @@ def ball() -> Surface:
     mesh = trimesh.creation.icosphere(subdivisions=3, radius=0.2)
     count = len(mesh.vertices)
     return Surface(
-        vertices=(mesh.vertices + [0.1, -0.3, 1.0]).astype(np.float32),
+        vertices=(mesh.vertices + np.array([0.1, -0.3, 1.0])).astype(np.float32),
         faces=mesh.faces.astype(np.int64),
         normals=mesh.vertex_normals.astype(np.float32),
         colors=np.tile(np.array([[200, 100, 50]], np.uint8), (count, 1)),
