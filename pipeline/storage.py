@@ -39,7 +39,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, indented; NaN is written as null."""
-    text = json.dumps(_plain(value), indent=1, allow_nan=False)
+    text = json.dumps(plain(value), indent=1, allow_nan=False)
     write_bytes(path, text.encode())
 
 
@@ -51,13 +51,14 @@ def read_json(path: Path) -> Any:
         raise StorageError(f"cannot read it as JSON ({error})", str(path), "Run again with --overwrite.") from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Arrays, paths and numbers of numpy as JSON knows them; six decimals, None for NaN."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, (bool, np.bool_)):
