@@ -23,7 +23,7 @@ from dancedepth.pipeline.workspace import RunFolder
 
 MAX_SURFACE_FRAMES = 48
 """Frames in which the surfaces are compared, evenly spread; neighbours tell little new."""
-SURFACE_SAMPLES = 8000
+SURFACE_SAMPLES = 5000
 FLICKER_POINTS = 2000
 OBSERVED = 0.5
 """A vertex whose `observed` is above this counts as seen."""
@@ -210,7 +210,8 @@ def _scaling(scale: float) -> Similarity:
 
 def _joints(motion: BodyMotion) -> np.ndarray:
     """(n j 3) heads of the bones in `JOINTS`, camera, metres."""
-    return motion.bone_poses[:, [motion.bone_names.index(name) for name in JOINTS], :3, 3].astype(np.float64)
+    heads: np.ndarray = motion.bone_poses[:, :, :3, 3].astype(np.float64)
+    return heads[:, [motion.bone_names.index(name) for name in JOINTS]]
 
 
 def _compare_joints(motion: BodyMotion, true_motion: BodyMotion, pairs: list[_FramePair], scale: float) -> JointScores:

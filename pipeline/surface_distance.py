@@ -11,11 +11,12 @@ from dancedepth.models.body import skin_points
 from dancedepth.models.metrics import Similarity, fit_similarity, sample_triangles
 from jaxtyping import Float, Int
 
-ICP_STEPS = 20
-ICP_POINTS = 1500
+ICP_STEPS = 12
+ICP_POINTS = 1000
 """Of each surface; the alignment has six unknowns."""
-ICP_TOLERANCE_M = 1e-5
-SKY_DIRECTIONS = 64
+ICP_TOLERANCE_M = 1e-4
+"""The alignment stops when no point moves farther than this; a tenth of what the scores show."""
+SKY_DIRECTIONS = 32
 SKY_SHARE = 0.06
 """A triangle from which fewer directions than this lead out lies under clothes or inside the mouth."""
 RAY_START_M = 1e-3

@@ -152,6 +152,21 @@ def test_a_moved_body_is_found_by_the_alignment_alone(evaluated: Callable[[Chang
     assert result.surface_aligned.mean_mm < 1.0
 
 
+def test_joints_are_compared_frame_by_frame(evaluated: Callable[[Change], Evaluation]) -> None:
+    steps = np.linspace(0.0, 0.03, FRAMES, dtype=np.float32)[:, None, None] * np.array([0.0, 0.0, 1.0], np.float32)
+    result = evaluated(lambda clip: replace(clip, motion=moved(clip.motion, steps)))
+    assert result.joints.as_is_mm == pytest.approx(15.0, abs=0.05)
+    assert result.joints.root_aligned_mm < 0.01
+
+
+def test_a_stiff_body_is_not_aligned_away(evaluated: Callable[[Change], Evaluation]) -> None:
+    def freeze(clip: Clip) -> Clip:
+        return replace(clip, motion=replace(clip.motion, cam_from_rest=clip.motion.cam_from_rest[[0] * FRAMES]))
+
+    result = evaluated(freeze)
+    assert result.joints.as_is_mm > result.joints.procrustes_mm > 5
+
+
 def test_a_thicker_surface_is_off_by_its_thickness(evaluated: Callable[[Change], Evaluation]) -> None:
     def thicken(clip: Clip) -> Clip:
         vertices = clip.surface.vertices + 0.008 * clip.surface.normals
@@ -194,8 +209,14 @@ def test_turned_normals_are_off_by_the_angle(clip: Clip, evaluated: Callable[[Ch
 
 
 def test_frames_are_matched_by_time(clip: Clip, tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", clip, times_s=[0.03, 1 / 12, 9.0])
-    assert evaluate_run(run, clip.truth).frames == 2
+    later = replace(clip.motion, cam_from_rest=clip.motion.cam_from_rest[[2, 3, 0]])
+    depths, normals = (images[2:] + images[:1] for images in (clip.depths, clip.normals))
+    second_half = replace(clip, motion=later, depths=depths, normals=normals)
+    result = evaluate_run(write_run(tmp_path / "run", second_half, times_s=[2 / 12 + 0.03, 3 / 12, 9.0]), clip.truth)
+    assert result.frames == 2
+    assert result.joints.as_is_mm < 1e-3
+    assert result.depth_as_is_mm < 0.01
+    assert result.surface.mean_mm < 1.0
 
 
 def test_a_run_of_other_moments_is_refused(clip: Clip, tmp_path: Path) -> None:
