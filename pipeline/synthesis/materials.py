@@ -7,6 +7,7 @@ Colours are linear light, 0-1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, Protocol
 
 import torch
@@ -36,8 +37,9 @@ class Samples:
 class Material(Protocol):
     """A surface's look."""
 
-    gloss: float
-    """Strength of the highlight."""
+    @property
+    def gloss(self) -> float:
+        """Strength of the highlight."""
 
     def albedo(self, at: Samples) -> Float[Tensor, "p 3"]:
         """Colour of the samples."""
@@ -193,21 +195,30 @@ def step(value: Float[Tensor, "p"], width: float = 0.1) -> Float[Tensor, "p"]:
 
 
 def hashed(cells: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
-    """White noise 0-1, constant in each unit cell."""
-    ix, iy, iz = cells.floor().long().unbind(dim=1)
-    key = (ix * 73856093) ^ (iy * 19349663) ^ (iz * 83492791)
-    key = (key ^ (key >> 13)) * 1274126177
-    return ((key ^ (key >> 16)) & 0xFFFF).to(cells) / 65535
+    """White noise 0-1, constant in each unit cell; repeats after `NOISE_PERIOD` cells."""
+    ix, iy, iz = (cells.floor().to(torch.int32) & (NOISE_PERIOD - 1)).unbind(dim=1)
+    table = _noise_table(cells.device)[0, 0, :-1, :-1, :-1]
+    return table[iz.long(), iy.long(), ix.long()]
 
 
 def value_noise(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
     """Smooth noise 0-1 with features of about one unit."""
     base = points.floor()
     share = points - base
-    share = share * share * (3 - 2 * share)
-    total = torch.zeros_like(points[:, 0])
-    for corner in range(8):
-        offset = points.new_tensor([corner & 1, corner >> 1 & 1, corner >> 2 & 1])
-        weight = torch.where(offset.bool(), share, 1 - share).prod(dim=1)
-        total += weight * hashed(base + offset + 0.5)
-    return total
+    at = base.remainder(NOISE_PERIOD) + share * share * (3 - 2 * share)
+    grid = (at * (2 / NOISE_PERIOD) - 1)[None, None, None]
+    table = _noise_table(points.device)
+    return torch.nn.functional.grid_sample(table, grid, align_corners=True)[0, 0, 0, 0]
+
+
+NOISE_PERIOD = 64
+"""A power of two."""
+
+
+@cache
+def _noise_table(device: torch.device) -> Float[Tensor, "1 1 n n n"]:
+    generator = torch.Generator().manual_seed(1)
+    table = torch.rand(NOISE_PERIOD, NOISE_PERIOD, NOISE_PERIOD, generator=generator)
+    for axis in range(3):  # the far side repeats the near one, so that interpolation can run across it
+        table = torch.cat((table, table.narrow(axis, 0, 1)), dim=axis)
+    return table[None, None].to(device)

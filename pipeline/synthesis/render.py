@@ -132,7 +132,7 @@ class Renderer:
         weights = raster.barycentric.view(-1, 3)[rows]
         corners = dressed.faces[face]
         values = torch.cat((dressed.pattern, light, glossy), dim=1)
-        at = sum(values[corners[:, k]] * weights[:, k, None] for k in range(3))
+        at = torch.stack([values[corners[:, k]] * weights[:, k, None] for k in range(3)]).sum(dim=0)
         uv = (dressed.corner_uv[face] * weights[..., None]).sum(dim=1)
         albedo = dressed.albedo(dressed.face_material[face], at[:, :5], uv)
         lit = albedo * at[:, 5:8] + at[:, 8:11]

@@ -1,7 +1,7 @@
 """A captured motion on this body: every limb points where the performer's did.
 
 Only joint positions are trusted, because files differ in what their joint frames and zero poses mean. Elbows and knees
-give the limbs' twist where they are bent; the head's turn comes from its rotation relative to the chest's.
+give the limbs' twist where they are bent; the head's turn comes from its rotation since the first frame.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ STRAIGHT = 0.25
 
 @dataclass(frozen=True)
 class _Joints:
-    """Joint positions and the head's and chest's rotations, in a world with z up; rows are frames."""
+    """Joint positions and the head's rotation, in a world with z up; rows are frames."""
 
     at: dict[str, Float[Tensor, "n 3"]]
-    head_in_chest: Float[Tensor, "n 3 3"]
-    """How the head has turned against the chest since the first frame, in the world's axes at that frame."""
+    head: Float[Tensor, "n 3 3"]
+    """World from the body's head, on the assumption that the recording began with a level gaze."""
 
 
 def retarget(
@@ -62,8 +62,7 @@ def retarget(
     pelvis, chest = _pelvis(joints, body, heads), _chest(joints, body, heads)
     rotations[:, 0] = pelvis
     _spread(body, rotations, pelvis.mT @ chest, ("spine05", "spine04", "spine03", "spine02", "spine01"))
-    turned_head = chest[:1].mT @ joints.head_in_chest @ chest[:1]
-    _spread(body, rotations, turned_head, ("neck01", "neck02", "neck03", "head"))
+    _spread(body, rotations, chest.mT @ joints.head, ("neck01", "neck02", "neck03", "head"))
     for side in "LR":
         _limb(joints, body, heads, rotations, chest, _ARM, side, step_s)
         _limb(joints, body, heads, rotations, pelvis, _LEG, side, step_s)
@@ -81,10 +80,9 @@ def _resampled(capture: Capture, times_s: Float[Tensor, "n"]) -> _Joints:
     positions = torch.lerp(capture.positions[before], capture.positions[after], share)
     world = _upright(capture, index)
     positions = positions @ world.T
-    head, chest = index["head"], index["chest"]
-    relative = capture.rotations[:, chest].mT @ capture.rotations[:, head]
-    relative = capture.rotations[:1, chest] @ relative @ relative[:1].mT @ capture.rotations[:1, chest].mT
-    turned = world @ relative @ world.T
+    turned = world @ capture.rotations[:, index["head"]] @ capture.rotations[:1, index["head"]].mT @ world.T
+    across = world @ (capture.positions[0, index["shoulder.L"]] - capture.positions[0, index["shoulder.R"]])
+    turned = turned @ about("z", torch.atan2(across[1], across[0])[None])
     step = roma.rotmat_to_rotvec(turned[before].mT @ turned[after])
     between = turned[before] @ roma.rotvec_to_rotmat(step * share[..., 0])
     joints = {name: positions[:, j] for name, j in index.items()}
@@ -99,7 +97,6 @@ def _find_joints(capture: Capture) -> dict[str, int]:
     for side, prefix in (("L", "Left"), ("R", "Right")):
         for key in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toe"):
             found[f"{key}.{side}"] = _first(names, tuple(prefix + n for n in NAMES[key]), prefix + " " + key)
-    found["chest"] = capture.parents[found["neck"]]
     return found
 
 
@@ -129,15 +126,15 @@ def _upright(capture: Capture, index: dict[str, int]) -> Float[Tensor, "3 3"]:
 
 
 def _facing_camera(joints: dict[str, Float[Tensor, "n 3"]], head: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
-    """Turn everything so that the dancer starts facing -y at the origin."""
+    """Turn everything so that the dancer starts facing -y, on a path about the origin; the head turns with it."""
     left = (joints["hip.L"] - joints["hip.R"])[0]
     yaw = -torch.atan2(left[1], left[0])
     turn = about("z", yaw[None])[0]
-    centre = joints["hips"][0].clone()
-    centre[2] = 0
+    path = joints["hips"][:, :2]
+    centre = torch.cat(((path.amin(dim=0) + path.amax(dim=0)) / 2, path.new_zeros(1)))
     for name, points in joints.items():
         joints[name] = (points - centre) @ turn.T
-    return turn @ head @ turn.T
+    return turn @ head
 
 
 def _frame(across: Float[Tensor, "n 3"], up: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:

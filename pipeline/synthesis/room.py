@@ -6,10 +6,10 @@ World frame: z up, floor at z = 0, the dancer near the origin, the camera at neg
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from dancedepth.models.geometry import Camera, pixel_rays
+from dancedepth.models.geometry import pixel_rays
 from dancedepth.pipeline.synthesis.materials import hashed, step, value_noise
 from dancedepth.pipeline.synthesis.staging import View
 from jaxtyping import Float
@@ -49,22 +49,66 @@ class Backdrop:
 
 @dataclass(frozen=True)
 class _Box:
-    low: Tensor
-    high: Tensor
+    low: Float[Tensor, "3"]
+    high: Float[Tensor, "3"]
     paint: Paint
+
+    def rows(self, view: View) -> tuple[float, float]:
+        """Image rows between which it lies."""
+        corners = torch.cartesian_prod(*torch.stack((self.low, self.high), dim=1))
+        return _rows(corners, view)
+
+    def distance(
+        self, origin: Float[Tensor, "3"], rays: Float[Tensor, "p 3"], inverse: Float[Tensor, "p 3"]
+    ) -> Float[Tensor, "p"]:
+        """Along each ray to the box, in ray lengths; infinite beside it."""
+        first, second = (self.low - origin) * inverse, (self.high - origin) * inverse
+        enter, leave = torch.minimum(first, second).amax(dim=1), torch.maximum(first, second).amin(dim=1)
+        return torch.where((enter < leave) & (enter > 0.05), enter, torch.inf)
+
+    def normal(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """Of the side that each point lies on."""
+        centre, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        side = half - (points - centre).abs()
+        return torch.nn.functional.one_hot(side.argmin(dim=1), 3) * (points - centre).sign()
 
 
 @dataclass(frozen=True)
 class _Ball:
-    centre: Tensor
+    centre: Float[Tensor, "3"]
     radius: float
     paint: Paint
 
+    def rows(self, view: View) -> tuple[float, float]:
+        """Image rows between which it lies."""
+        sides = torch.tensor([-self.radius, self.radius])
+        return _rows(self.centre + torch.cartesian_prod(sides, sides, sides), view)
 
-@dataclass(frozen=True)
-class _Hit:
-    distance: Float[Tensor, "p"]
-    normal: Float[Tensor, "p 3"]
+    def distance(
+        self, origin: Float[Tensor, "3"], rays: Float[Tensor, "p 3"], inverse: Float[Tensor, "p 3"]
+    ) -> Float[Tensor, "p"]:
+        """Along each ray to the ball, in ray lengths; infinite beside it."""
+        offset = origin - self.centre
+        a, b = (rays * rays).sum(dim=1), rays @ offset
+        discriminant = b * b - a * (offset @ offset - self.radius**2)
+        distance = (-b - discriminant.clamp_min(0).sqrt()) / a
+        return torch.where((discriminant > 0) & (distance > 0.05), distance, torch.inf)
+
+    def normal(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """Outwards."""
+        return (points - self.centre) / self.radius
+
+
+Thing = _Box | _Ball
+
+
+def _rows(corners: Float[Tensor, "8 3"], view: View) -> tuple[float, float]:
+    """Image rows between which points lie; all of them if some are not before the camera."""
+    seen = corners @ view.cam_from_world[:3, :3].T + view.cam_from_world[:3, 3]
+    if float(seen[:, 2].min()) < 0.1:
+        return -torch.inf, torch.inf
+    rows = seen[:, 1] / seen[:, 2] * view.camera.focal_px + view.camera.cy
+    return float(rows.min()) - 2, float(rows.max()) + 2
 
 
 class Room:
@@ -76,52 +120,62 @@ class Room:
         self.light = _light(generator)
 
     def backdrop(self, view: View, samples: int = 2) -> Backdrop:
-        """Trace the room, `samples` rays a pixel side."""
-        camera = view.camera
-        parts = [self._traced(view, camera, dx, dy) for dx, dy in _offsets(samples)]
-        centre = self._traced(view, camera, 0.0, 0.0)
+        """Trace the room: at the pixels' centres, and `samples` more rays a pixel for smooth edges."""
+        centre = self._traced(view, 0.0, 0.0)
+        parts = [centre] + [self._traced(view, dx, dy) for dx, dy in _offsets(samples)]
         return Backdrop(
             torch.stack([p.ambient for p in parts]).mean(dim=0),
             torch.stack([p.sunlit for p in parts]).mean(dim=0),
             centre.points,
         )
 
-    def _traced(self, view: View, camera: Camera, dx: float, dy: float) -> Backdrop:
-        moved = Camera(camera.focal_px, camera.cx - dx, camera.cy - dy, camera.width, camera.height)
-        rotation = view.cam_from_world[:3, :3]
-        rays = pixel_rays(moved).view(-1, 3) @ rotation
-        origin = view.position
-        nearest = torch.full_like(rays[:, 0], 60.0)
-        normal = torch.zeros_like(rays)
-        owner = torch.full_like(nearest, -1, dtype=torch.long)
-        for index, thing in enumerate(self._things):
-            hit = _hit_box(thing, origin, rays) if isinstance(thing, _Box) else _hit_ball(thing, origin, rays)
-            closer = hit.distance < nearest
-            nearest = torch.where(closer, hit.distance, nearest)
-            normal = torch.where(closer[:, None], hit.normal, normal)
-            owner[closer] = index
-        points = origin + rays * nearest[:, None]
-        color = torch.full_like(points, 0.05)
-        for index, thing in enumerate(self._things):
-            mine = torch.nonzero(owner == index)[:, 0]
-            if len(mine):
-                color[mine] = thing.paint(points[mine])
-        corner = (points[:, 2].abs() / 0.5).clamp(0, 1) * ((WALL_Y - points[:, 1]).abs() / 0.6).clamp(0, 1)
-        occlusion = 0.72 + 0.28 * corner
-        ambient = color * self.light.ambient(normal[:, 2]) * occlusion[:, None]
-        facing = (normal @ self.light.to_sun).clamp_min(0)
-        sunlit = color * self.light.sun * facing[:, None]
+    def _traced(self, view: View, dx: float, dy: float) -> Backdrop:
+        """One ray a pixel, off its centre by (dx, dy) pixels."""
+        camera = view.camera
+        moved = replace(camera, cx=camera.cx - dx, cy=camera.cy - dy)
+        rays = pixel_rays(moved).view(-1, 3) @ view.cam_from_world[:3, :3]
+        # In strips, so that most things need not be asked.
+        rows = max(1, RAYS_AT_ONCE // camera.width)
+        spans = [thing.rows(view) for thing in self._things]
+        parts = []
+        for top in range(0, camera.height, rows):
+            near = [t for t, (low, high) in zip(self._things, spans, strict=True) if low < top + rows and high > top]
+            parts.append(self._struck(view.position, rays[top * camera.width : (top + rows) * camera.width], near))
         size = (camera.height, camera.width, 3)
-        return Backdrop(ambient.view(size), sunlit.view(size), points.view(size))
+        return Backdrop(
+            torch.cat([p.ambient for p in parts]).view(size),
+            torch.cat([p.sunlit for p in parts]).view(size),
+            torch.cat([p.points for p in parts]).view(size),
+        )
+
+    def _struck(self, origin: Float[Tensor, "3"], rays: Float[Tensor, "p 3"], things: list[Thing]) -> Backdrop:
+        """What rays see of some things; the images are rows of rays here."""
+        inverse = 1 / torch.where(rays.abs() < 1e-9, 1e-9, rays)
+        distances = torch.stack([thing.distance(origin, rays, inverse) for thing in things])
+        nearest, owner = distances.min(dim=0)
+        nearest = nearest.clamp(max=FARTHEST_M)
+        points = origin + rays * nearest[:, None]
+        color, normal = torch.full_like(points, 0.05), torch.zeros_like(points)
+        for index in owner.unique().tolist():
+            mine = torch.nonzero(owner == index)[:, 0]
+            color[mine] = things[index].paint(points[mine])
+            normal[mine] = things[index].normal(points[mine])
+        corner = (points[:, 2].abs() / 0.5).clamp(0, 1) * ((WALL_Y - points[:, 1]).abs() / 0.6).clamp(0, 1)
+        ambient = color * self.light.ambient(normal[:, 2]) * (0.72 + 0.28 * corner)[:, None]
+        facing = (normal @ self.light.to_sun).clamp_min(0)
+        return Backdrop(ambient, color * self.light.sun * facing[:, None], points)
 
 
+RAYS_AT_ONCE = 16384
+FARTHEST_M = 60.0
 WALL_Y = 2.6
 """How far behind the dancer the wall stands, metres."""
 
 
 def _offsets(samples: int) -> list[tuple[float, float]]:
+    """Where within a pixel further rays go: along a diagonal, which smooths edges of any but one direction."""
     steps = [(k + 0.5) / samples - 0.5 for k in range(samples)]
-    return [(dx, dy) for dx in steps for dy in steps]
+    return [(step, -step) for step in steps] if samples > 1 else []
 
 
 def _light(generator: Generator) -> Light:
@@ -134,10 +188,10 @@ def _light(generator: Generator) -> Light:
     return Light(to_sun, strength * tint, 0.62 * (2 - tint), 0.30 * tint)
 
 
-def _furnish(generator: Generator) -> list[_Box | _Ball]:
+def _furnish(generator: Generator) -> list[Thing]:
     far = 8.0
     wall, second, wood = _muted(generator), _muted(generator), _wood(generator)
-    things: list[_Box | _Ball] = [
+    things: list[Thing] = [
         _box((-far, -far, -0.1), (far, WALL_Y, 0.0), _floor(generator, wood)),
         _box((-far, WALL_Y, 0.0), (far, WALL_Y + 0.1, 6.0), _wall(generator, wall, second)),
         _box((-far, WALL_Y - 0.02, 0.0), (far, WALL_Y, 0.12), _flat((0.55, 0.53, 0.50))),
@@ -154,7 +208,7 @@ def _furnish(generator: Generator) -> list[_Box | _Ball]:
     return things
 
 
-def _picture(generator: Generator) -> list[_Box | _Ball]:
+def _picture(generator: Generator) -> list[Thing]:
     x, z = _between(generator, -1.5, 1.5), _between(generator, 1.3, 2.4)
     wide, high = _between(generator, 0.18, 0.45), _between(generator, 0.18, 0.4)
     frame, scale = _muted(generator), _between(generator, 0.05, 0.2)
@@ -172,7 +226,7 @@ def _picture(generator: Generator) -> list[_Box | _Ball]:
     ]
 
 
-def _furniture(generator: Generator, side: int, wood: tuple[float, float, float]) -> list[_Box | _Ball]:
+def _furniture(generator: Generator, side: int, wood: tuple[float, float, float]) -> list[Thing]:
     x = side * _between(generator, 0.9, 1.6)
     kind = int(_between(generator, 0, 3.99))
     color = _vivid(generator)
@@ -193,26 +247,6 @@ def _furniture(generator: Generator, side: int, wood: tuple[float, float, float]
 
 def _box(low: tuple[float, float, float], high: tuple[float, float, float], paint: Paint) -> _Box:
     return _Box(torch.tensor(low), torch.tensor(high), paint)
-
-
-def _hit_box(box: _Box, origin: Tensor, rays: Float[Tensor, "p 3"]) -> _Hit:
-    inverse = 1 / torch.where(rays.abs() < 1e-9, 1e-9, rays)
-    first, second = (box.low - origin) * inverse, (box.high - origin) * inverse
-    enter, axis = torch.minimum(first, second).max(dim=1)
-    leave = torch.maximum(first, second).amin(dim=1)
-    hit = (enter < leave) & (enter > 0.05)
-    normal = torch.nn.functional.one_hot(axis, 3) * -rays.sign()
-    return _Hit(torch.where(hit, enter, torch.inf), normal.to(rays))
-
-
-def _hit_ball(ball: _Ball, origin: Tensor, rays: Float[Tensor, "p 3"]) -> _Hit:
-    offset = origin - ball.centre
-    a, b = (rays * rays).sum(dim=1), rays @ offset
-    discriminant = b * b - a * (offset @ offset - ball.radius**2)
-    distance = (-b - discriminant.clamp_min(0).sqrt()) / a
-    hit = (discriminant > 0) & (distance > 0.05)
-    points = origin + rays * distance[:, None]
-    return _Hit(torch.where(hit, distance, torch.inf), (points - ball.centre) / ball.radius)
 
 
 def _flat(color: tuple[float, float, float]) -> Paint:
