@@ -46,7 +46,7 @@ def render_body(vertices_cam: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], c
     if right - left < 2 or bottom - top < 2:
         return None
     window = camera.crop(left, top, right - left, bottom - top)
-    raster = rasterize(vertices_cam, faces, window)
+    raster = rasterize(vertices_cam, faces, window, front_only=True)
     normals = raster.interpolate(faces, vertex_normals(vertices_cam, faces))
     normals = torch.nn.functional.normalize(normals, dim=-1)
     return BodyMaps(left, top, window, raster, normals)

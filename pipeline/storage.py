@@ -250,17 +250,19 @@ def read_depth(path: Path) -> Float[np.ndarray, "h w"]:
 
 def write_normals(path: Path, normals: Float[np.ndarray, "h w 3"]) -> None:
     """8-bit RGB PNG of n * 0.5 + 0.5; black where there is no normal."""
-    encoded = np.rint(np.clip(normals * 0.5 + 0.5, 0, 1) * 255).astype(np.uint8)
-    encoded[~normals.any(axis=-1)] = 0
+    some = normals.any(axis=-1)
+    encoded = np.zeros(normals.shape, np.uint8)
+    encoded[some] = np.rint(np.clip(normals[some] * 127.5 + 127.5, 0, 255))
     _write_png(path, Image.fromarray(encoded))
 
 
 def read_normals(path: Path) -> Float[np.ndarray, "h w 3"]:
     """Unit normals; zeros where there is none."""
     encoded = _read_image(path)
-    normals = encoded.astype(np.float32) / 127.5 - 1
-    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
-    normals[~encoded.any(axis=-1)] = 0
+    some = encoded.any(axis=-1)
+    decoded = encoded[some].astype(np.float32) / 127.5 - 1
+    normals = np.zeros(encoded.shape, np.float32)
+    normals[some] = decoded / np.maximum(np.linalg.norm(decoded, axis=-1, keepdims=True), 1e-6)
     return normals
 
 

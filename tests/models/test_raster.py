@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from dancedepth.models.body import ADULT, BodyModel
 from dancedepth.models.geometry import Camera, depth_to_normals, pixel_rays
 from dancedepth.models.raster import rasterize
 
@@ -76,3 +77,16 @@ def test_normals_of_a_rendered_sphere() -> None:
     facing = truth[..., 2] < -0.4
     cosine = (normals * torch.nn.functional.normalize(truth, dim=-1)).sum(dim=-1)[facing]
     assert cosine.clamp(-1, 1).acos().rad2deg().mean() < 1.0
+
+
+def test_front_only_leaves_out_what_faces_away(body: BodyModel) -> None:
+    rest = body.rest(torch.tensor(ADULT)).vertices
+    facing = torch.stack((rest[:, 0], -rest[:, 2], rest[:, 1] + 3), dim=1)
+    camera = Camera.centred(300.0, 200, 300)
+    whole, front = rasterize(facing, body.faces, camera), rasterize(facing, body.faces, camera, front_only=True)
+    assert (front.face_index >= 0).sum() > 5000
+    differs = (whole.depth_m - front.depth_m).abs() > 0.002
+    assert differs.sum() < 0.01 * (whole.face_index >= 0).sum()
+    assert not (rasterize(facing, body.faces.flip(1), camera, front_only=True).depth_m == whole.depth_m)[
+        front.face_index >= 0
+    ].any()
