@@ -87,6 +87,6 @@ def test_front_only_leaves_out_what_faces_away(body: BodyModel) -> None:
     assert (front.face_index >= 0).sum() > 5000
     differs = (whole.depth_m - front.depth_m).abs() > 0.002
     assert differs.sum() < 0.01 * (whole.face_index >= 0).sum()
-    assert not (rasterize(facing, body.faces.flip(1), camera, front_only=True).depth_m == whole.depth_m)[
-        front.face_index >= 0
-    ].any()
+    back = rasterize(facing, body.faces.flip(1), camera, front_only=True)
+    both = (front.depth_m > 0) & (back.depth_m > 0)
+    assert ((back.depth_m > front.depth_m)[both]).float().mean() > 0.95
