@@ -15,7 +15,7 @@ environment:
 	@tools/setup.sh environment
 
 demo: setup  ## render a dancer with known truth, reconstruct the video, print the accuracy
-	@test -f $(DEMO)/clip/truth/truth.json || $(BIN)/dancedepth synth $(DEMO)/clip
+	@test -f $(DEMO)/clip/truth/truth.json || $(BIN)/dancedepth synth $(DEMO)/clip --fps 12 --size 540x960
 	@$(BIN)/dancedepth reconstruct $(DEMO)/clip/video.mp4 -o $(DEMO)/run
 	@$(BIN)/dancedepth evaluate $(DEMO)/run --truth $(DEMO)/clip
 
@@ -35,8 +35,8 @@ types: environment build/types/dancedepth  ## mypy
 build/types/dancedepth:  # mypy wants folders that are named as the packages are
 	@mkdir -p $@ && ln -sfn ../../../cli $@/cli && ln -sfn ../../../models $@/models && ln -sfn ../../../pipeline $@/pipeline
 
-bench: setup  ## seconds a frame by stage, and memory against the clip's length; JSON in bench-out/
-	@$(BIN)/python benchmarks/run.py bench-out
+bench: setup  ## seconds a frame by stage, memory against the clip's length; VIDEO=clip.mp4 takes a clip of yours
+	@$(BIN)/python benchmarks/run.py bench-out $(if $(VIDEO),--video "$(VIDEO)")
 
 lock: environment  ## pin the tested versions anew, keeping those that still fit
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate \
