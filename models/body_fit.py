@@ -22,9 +22,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 KEYPOINT_SPREAD_M = (
-    0.014, 0.012, 0.012, 0.02, 0.02, 0.03, 0.03, 0.028, 0.028, 0.025, 0.025, 0.045, 0.045, 0.035, 0.035, 0.033, 0.033,
+    0.012, 0.008, 0.008, 0.013, 0.013, 0.025, 0.025, 0.04, 0.04, 0.035, 0.035, 0.025, 0.025, 0.03, 0.03, 0.04, 0.04,
 )  # fmt: skip
-"""How far the detector's keypoints lie from the body's, in proportion to COCO's annotation spreads (Lin et al.)."""
+"""How far yolo11n-pose's keypoints lie from the body's own: medians on a synthesised, dressed, turning dancer."""
 ROBUST_AT = 3.0
 """Residuals beyond this many spreads stop pulling (Geman-McClure)."""
 HEADINGS = 8
