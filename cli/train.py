@@ -1,0 +1,65 @@
+"""`dancedepth train`: teach the depth networks on made-up people."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dancedepth.pipeline.training.objective import Scores
+
+
+def train(
+    config: Annotated[Path, typer.Option(help="The training's settings, a TOML or JSON file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where weights, checkpoint and curves go.")],
+    people: Annotated[
+        Path | None, typer.Option(help="Where made-up people are kept, to be used again; default OUT/people.")
+    ] = None,
+    wardrobe: Annotated[Path | None, typer.Option(help="A folder of MakeHuman clothes/, hair/ and skins/.")] = None,
+    mocap: Annotated[Path | None, typer.Option(help="A folder of BVH files.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of the config's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train the depth networks; a training that was cut off goes on where it was when the same command is given."""
+    from dataclasses import replace
+
+    from dancedepth.models.body import load_body
+    from dancedepth.models.weights import cache_folder
+    from dancedepth.pipeline.device import choose_device
+    from dancedepth.pipeline.training.config import read_config
+    from dancedepth.pipeline.training.loop import train as run
+
+    settings = read_config(config)
+    data = settings.data
+    if wardrobe is not None:
+        data = replace(data, wardrobe=str(wardrobe.resolve()))
+    if mocap is not None:
+        data = replace(data, mocap=str(mocap.resolve()))
+    settings = replace(settings, data=data, steps=steps or settings.steps)
+    load_body(cache_folder())  # built once, here, and not by every worker
+    run(settings, out, cache_folder(), _Lines(), people, choose_device(device))
+    print(f"{out / 'weights.safetensors'}: weights of the {settings.preset} networks")
+
+
+class _Lines:
+    """A line every few steps."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def stepped(self, step: int, steps: int, loss: float, seconds_left: float) -> None:
+        """Loss and time left."""
+        minutes = (time.monotonic() - self._started) / 60
+        print(f"step {step}/{steps}  loss {loss:.3f}  {minutes:.1f} min, {seconds_left / 60:.0f} left", flush=True)
+
+    def validated(self, step: int, scores: Scores) -> None:
+        """The networks beside the body alone."""
+        print(
+            f"validation at {step}: normals {scores.normals_deg:.1f} deg (body {scores.body_normals_deg:.1f}), "
+            f"depth {scores.depth_mm:.1f} mm (body {scores.body_depth_mm:.1f}), "
+            f"after scale {scores.scaled_depth_mm:.1f} mm (body {scores.body_scaled_depth_mm:.1f})",
+            flush=True,
+        )

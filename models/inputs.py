@@ -1,0 +1,207 @@
+"""What the networks see of one frame, and the way back: a crop around the matte with the body drawn into it.
+
+Lengths in network space are counted in body heights and depths from the body's root, so that the same person looks the
+same at every distance and size; a depth map times the body's height plus the root's depth is metric again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from dancedepth.models.body_maps import render_body
+from dancedepth.models.geometry import Camera, pixel_rays
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+MARGIN = 0.06
+"""Free border around the matte on each side, as a share of the crop."""
+OPAQUE = 0.5
+"""Alpha from which a pixel counts as the person's."""
+LEAST_CROP_PX = 48
+"""A crop is never lower than this in the image: smaller people are seen with more around them."""
+
+
+@dataclass(frozen=True)
+class PosedBody:
+    """The fitted body in one frame."""
+
+    vertices_cam: Float[Tensor, "v 3"]
+    rest_vertices: Float[Tensor, "v 3"]
+    faces: Int[Tensor, "f 3"]
+    root_depth_m: float
+    """z of the root bone's head."""
+    height_m: float
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A window of the image (it may reach beyond it) and the network's own camera for it."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    camera: Camera
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """A batch in network space; maps are 0 where they say nothing."""
+
+    image: Float[Tensor, "b 3 h w"]
+    """RGB 0-1 times alpha."""
+    alpha: Float[Tensor, "b 1 h w"]
+    body_offset: Float[Tensor, "b 1 h w"]
+    """Depth of the body from its root, in body heights; carried on smoothly where the body is not seen."""
+    body_normals: Float[Tensor, "b 3 h w"]
+    canonical: Float[Tensor, "b 3 h w"]
+    """Where the body point seen lies at rest, in body heights."""
+    coverage: Float[Tensor, "b 1 h w"]
+    """1 where the body is seen."""
+    rays: Float[Tensor, "b 2 h w"]
+    """x and y of each pixel's direction, at z = 1."""
+    root_depth: Float[Tensor, "b 1 1 1"]
+    """Of the body's root, in body heights."""
+
+    def to(self, device: torch.device | str) -> NetworkInput:
+        """The same on another device."""
+        return replace(self, **{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+
+def stack_inputs(inputs: list[NetworkInput]) -> NetworkInput:
+    """One batch of several."""
+    return NetworkInput(**{f.name: torch.cat([getattr(one, f.name) for one in inputs]) for f in fields(NetworkInput)})
+
+
+def prepare_input(
+    rgb: UInt8[Tensor, "h w 3"],
+    alpha: UInt8[Tensor, "h w"],
+    body: PosedBody,
+    camera: Camera,
+    size: tuple[int, int],
+) -> tuple[NetworkInput, Crop] | None:
+    """The network's view of one frame.
+
+    Args:
+        rgb: the image, and `alpha` the person's matte, both at full size.
+        body: the fitted body.
+        camera: the image's.
+        size: the network's width and height.
+
+    Returns:
+        None where the matte is empty.
+    """
+    crop = crop_around(alpha, camera, size)
+    if crop is None:
+        return None
+    opacity = _cut(alpha[None].float() / 255, crop)
+    image = _cut(rgb.permute(2, 0, 1).float() / 255 * alpha.float() / 255, crop)
+    return network_input(image, opacity, body, crop.camera), crop
+
+
+def crop_around(alpha: UInt8[Tensor, "h w"], camera: Camera, size: tuple[int, int]) -> Crop | None:
+    """The smallest window of the network's shape around the matte, with its margin; None for an empty matte."""
+    opaque = alpha >= OPAQUE * 255
+    rows, columns = torch.nonzero(opaque.any(dim=1))[:, 0], torch.nonzero(opaque.any(dim=0))[:, 0]
+    if len(rows) == 0:
+        return None
+    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    share = 1 - 2 * MARGIN
+    unit_w, unit_h = _ratio(size)
+    units = max((right - left) / share / unit_w, (bottom - top) / share / unit_h, LEAST_CROP_PX / unit_h)
+    units = int(units) + 1
+    width, height = units * unit_w, units * unit_h
+    x, y = (left + right - width) // 2, (top + bottom - height) // 2
+    return Crop(x, y, width, height, camera.crop(x, y, width, height).resized(*size))
+
+
+def network_input(
+    image: Float[Tensor, "3 h w"], alpha: Float[Tensor, "1 h w"], body: PosedBody, camera: Camera
+) -> NetworkInput:
+    """The input of a matted image that is already at the network's size; `camera` is that image's."""
+    maps = body_maps(body, camera)
+    return assemble(image[None], alpha[None], *(one[None] for one in maps), camera_rays(camera, image.device), body)
+
+
+def body_maps(
+    body: PosedBody, camera: Camera
+) -> tuple[Float[Tensor, "1 h w"], Float[Tensor, "3 h w"], Float[Tensor, "3 h w"]]:
+    """The body's depth in metres (0: not seen), normals and canonical coordinates in body heights."""
+    size = (camera.height, camera.width)
+    maps = render_body(body.vertices_cam, body.faces, camera)
+    if maps is None:
+        none = body.vertices_cam.new_zeros(7, *size)
+        return none[:1], none[1:4], none[4:]
+    canonical = maps.raster.interpolate(body.faces, body.rest_vertices / body.height_m)
+    depth, normals, canonical = (maps.paste(one, size) for one in (maps.depth_m, maps.normals, canonical))
+    return depth[None], normals.permute(2, 0, 1), canonical.permute(2, 0, 1)
+
+
+def assemble(
+    image: Float[Tensor, "b 3 h w"],
+    alpha: Float[Tensor, "b 1 h w"],
+    body_depth_m: Float[Tensor, "b 1 h w"],
+    body_normals: Float[Tensor, "b 3 h w"],
+    canonical: Float[Tensor, "b 3 h w"],
+    rays: Float[Tensor, "b 2 h w"],
+    body: PosedBody,
+) -> NetworkInput:
+    """Body maps in metres to network space."""
+    seen = body_depth_m > 0
+    offset = (body_depth_m - body.root_depth_m) / body.height_m
+    root = offset.new_full((len(offset), 1, 1, 1), body.root_depth_m / body.height_m)
+    return from_maps(image, alpha, offset, seen, body_normals, canonical, rays, root)
+
+
+def from_maps(
+    image: Float[Tensor, "b 3 h w"],
+    alpha: Float[Tensor, "b 1 h w"],
+    offset: Float[Tensor, "b 1 h w"],
+    seen: Bool[Tensor, "b 1 h w"],
+    body_normals: Float[Tensor, "b 3 h w"],
+    canonical: Float[Tensor, "b 3 h w"],
+    rays: Float[Tensor, "b 2 h w"],
+    root_depth: Float[Tensor, "b 1 1 1"],
+) -> NetworkInput:
+    """The input of maps that are in network space; here the body's depth is carried on to where it is not seen."""
+    coverage = seen.to(offset)
+    extended = extend_outwards(offset * coverage, coverage)
+    return NetworkInput(image, alpha, extended, body_normals, canonical, coverage, rays, root_depth)
+
+
+def camera_rays(camera: Camera, device: torch.device | str = "cpu") -> Float[Tensor, "1 2 h w"]:
+    """The `rays` map of a network camera."""
+    return pixel_rays(camera, device)[..., :2].permute(2, 0, 1)[None].float()
+
+
+def extend_outwards(values: Float[Tensor, "b c h w"], known: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
+    """Values where `known` is 1, carried on smoothly where it is 0 (pull-push, Gortler et al. 1996); 0 if none is."""
+    height, width = values.shape[-2:]
+    if height * width == 1:
+        return values
+    even = (0, width % 2 if width > 1 else 0, 0, height % 2 if height > 1 else 0)
+    factor = (2 if height > 1 else 1, 2 if width > 1 else 1)
+    share = avg_pool2d(pad(known, even), factor)
+    total = avg_pool2d(pad(values * known, even), factor)
+    coarse = extend_outwards(total / share.clamp_min(1e-6), (share > 0).to(known))
+    grown = interpolate(coarse, scale_factor=factor, mode="bilinear", align_corners=False)[..., :height, :width]
+    return torch.where(known > 0, values, grown)
+
+
+def _cut(image: Float[Tensor, "c h w"], crop: Crop) -> Float[Tensor, "c n m"]:
+    """A window of the image at the network's size, black beyond the image's borders."""
+    height, width = image.shape[-2:]
+    outside = (-crop.left, crop.left + crop.width - width, -crop.top, crop.top + crop.height - height)
+    window = pad(image, outside)
+    size = (crop.camera.height, crop.camera.width)
+    return interpolate(window[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0].clamp(0, 1)
+
+
+def _ratio(size: tuple[int, int]) -> tuple[int, int]:
+    """Width to height in the smallest whole numbers, so that crops keep the network's shape exactly."""
+    a, b = size
+    while b:
+        a, b = b, a % b
+    return size[0] // a, size[1] // a

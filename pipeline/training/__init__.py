@@ -1,0 +1,1 @@
+"""Teaching the depth networks on dressed synthetic people made on the fly."""

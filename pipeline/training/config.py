@@ -1,0 +1,147 @@
+"""Everything a training can be told; defaults live here, files override them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from dancedepth.models.hdnet import PRESETS
+from dancedepth.pipeline.errors import UsageError
+
+
+def _require(condition: bool, option: str, what: str) -> None:
+    if not condition:
+        raise UsageError(what, option, "Mend the training's config file.")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The people who are made up."""
+
+    views: int = 12
+    """Pictures of each person; each has its own pose, heading, camera and light."""
+    people: int = 300
+    """People who are at hand at any time; each sample is drawn from them."""
+    fresh_people: float = 0.0
+    """People who are replaced by new ones for every step; 0: the same people throughout."""
+    validation_people: int = 8
+    """People with held-out seeds, clothes, hair, skins and motions."""
+    wardrobe: str | None = None
+    """A folder of MakeHuman assets; None: everything is procedural."""
+    mocap: str | None = None
+    """A folder of BVH files; None: dances are made up."""
+    wardrobe_share: float = 0.5
+    """Of the people who wear assets."""
+    mocap_share: float = 0.5
+    """Of the people who move as a BVH file says."""
+    fit_error: float = 1.0
+    """How far the body that the networks are given is off, as a share of what the real fit errs."""
+    workers: int = 2
+    """Processes that make people up; 0: the training itself does, when it needs them."""
+
+    def __post_init__(self) -> None:
+        _require(self.views >= 1 and self.people >= 1, "data.people", "there must be people and views of them")
+        _require(self.fresh_people >= 0, "data.fresh_people", "this is a number of people a step, 0 or more")
+        _require(self.workers >= 0, "data.workers", "this is a number of processes, 0 or more")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the losses."""
+
+    normals: float = 1.0
+    """Length of the difference of unit normals."""
+    depth_l1: float = 1.0
+    """Of depth errors in units of `OFFSET_UNIT`."""
+    depth_l2: float = 0.05
+    """Of the same, squared."""
+    scale_invariant: float = 20.0
+    """Variance of the logarithm of the depth's ratio to the truth, times 1000."""
+    depth_normals: float = 0.3
+    """Of the depth's own normals against the true ones."""
+    agreement: float = 0.1
+    """Of the depth's own normals against the predicted ones."""
+    likelihood: float = 0.1
+    """Of the announced errors."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training."""
+
+    preset: str = "small"
+    """Of `models.hdnet.PRESETS`."""
+    steps: int = 3000
+    """Optimiser steps."""
+    batch: int = 4
+    """Samples a step, on each device."""
+    learning_rate: float = 1.5e-3
+    """At its highest."""
+    warmup: int = 100
+    """Steps until then; a cosine to nearly nothing follows."""
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    """Largest norm of a step's gradient."""
+    ema: float = 0.998
+    """Share of the averaged weights that a step keeps."""
+    precision: str = "auto"
+    """`auto`: bf16-mixed on CUDA, 32-true on CPU; or one of Fabric's names."""
+    validate_every: int = 500
+    checkpoint_every: int = 250
+    log_every: int = 20
+    loaders: int = 6
+    """Processes that read samples for a GPU; a CPU training reads them itself."""
+    threads: int = 0
+    """CPU threads of the training process; 0: as torch chooses."""
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.preset in PRESETS, "preset", f"there is no preset {self.preset!r}; there is {', '.join(PRESETS)}")
+        _require(self.steps >= 1 and self.batch >= 1, "steps", "steps and batch are 1 or more")
+        _require(0 <= self.ema < 1, "ema", "the average keeps a share between 0 and 1")
+        _require(0 <= self.seed < 1000, "seed", "a training's seed lies between 0 and 999")
+
+    def to_json(self) -> dict[str, Any]:
+        """Nested plain values; of folders only the names."""
+        values = asdict(self)
+        for key in ("wardrobe", "mocap"):
+            values["data"][key] = values["data"][key] and Path(values["data"][key]).name
+        return values
+
+
+def read_config(path: Path) -> TrainConfig:
+    """A TOML or JSON file; folders in it are relative to it.
+
+    Raises:
+        UsageError: there is no such file, it is neither, or it names something that does not exist.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"cannot read the config ({error.strerror})", str(path), "Name a file.") from error
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"this is no TOML or JSON ({error})", str(path), "Mend the file.") from error
+    for key in ("wardrobe", "mocap"):
+        if isinstance(values.get("data"), dict) and values["data"].get(key):
+            values["data"][key] = str((path.parent / values["data"][key]).resolve())
+    config: TrainConfig = _built(TrainConfig, values, str(path))
+    return config
+
+
+def _built(cls: type[Any], values: dict[str, Any], where: str) -> Any:
+    known = {f.name: f for f in fields(cls)}
+    for name in values:
+        if name not in known:
+            raise UsageError(f"there is no setting {name!r}", where, f"There is: {', '.join(known)}.")
+    given = {}
+    for name, value in values.items():
+        default = known[name].default_factory
+        nested = default if isinstance(default, type) and is_dataclass(default) else None
+        given[name] = _built(nested, value, f"{where}: {name}") if nested else value
+    return cls(**given)
