@@ -26,6 +26,7 @@ TYPER_ERROR = typer.BadParameter.mro()[2]
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for failure, 2 for wrong usage, 130 for Ctrl-C."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait slow each other down
     given = list(sys.argv[1:] if arguments is None else arguments)
     with interruptible() as interruption:
         try:
