@@ -32,9 +32,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         try:
             code = build_app(given)(args=given, prog_name="dancedepth", standalone_mode=False)
             sys.stdout.flush()
-            if interruption.signal is not None:
-                return _interrupted(interruption)
-            return int(code or 0)
+            stopped = interruption.signal is not None or code == interruption.exit_code
+            return _interrupted(interruption) if stopped else int(code or 0)
         except BrokenPipeError:
             return _nobody_reads()
         except (KeyboardInterrupt, typer.Abort):
