@@ -26,14 +26,14 @@ TYPER_ERROR = typer.BadParameter.mro()[2]
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for failure, 2 for wrong usage, 130 for Ctrl-C."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait slow each other down
     given = list(sys.argv[1:] if arguments is None else arguments)
     with interruptible() as interruption:
         try:
             code = build_app(given)(args=given, prog_name="dancedepth", standalone_mode=False)
             sys.stdout.flush()
-            if interruption.signal is not None:
-                return _interrupted(interruption)
-            return int(code or 0)
+            stopped = interruption.signal is not None or code == interruption.exit_code
+            return _interrupted(interruption) if stopped else int(code or 0)
         except BrokenPipeError:
             return _nobody_reads()
         except (KeyboardInterrupt, typer.Abort):

@@ -7,18 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, RestBody
-from jaxtyping import Float, Int
+from dancedepth.pipeline.body_rays import BodyRays
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 SKIN_BONES_KEPT = 8
 """Bones that move one voxel block or body sample."""
 FINE_SPACING_M = 0.006
 COARSE_SPACING_M = 0.025
+SPARSE_SPACING_M = 0.06
 """Surface samples near the body must tell fingers apart; far from it, wide ones blend a skirt between both legs."""
 FINE_NEIGHBOURS = 16
 COARSE_NEIGHBOURS = 24
-NEAR_M, FAR_M = 0.015, 0.04
-"""Up to `NEAR_M` from the body the fine samples count alone, from `FAR_M` on the coarse ones."""
+COARSE_FROM_M = (0.015, 0.04)
+"""Coarse samples take over from the fine ones between these distances from the body."""
+SPARSE_FROM_M = (0.04, 0.12)
+"""And sparse ones from the coarse."""
+LIFT_M = 0.001
+"""Rays start this far off the skin."""
+CAVITY_M = 0.015
+"""The mouth and the eye sockets are no wider than twice this."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,14 @@ class BodyField:
         self.bones = len(body.bone_names)
         dense = torch.zeros(len(rest.vertices), self.bones)
         dense.scatter_add_(1, body.skin_bones.cpu(), body.skin_weights.cpu())
-        self.fine = _sample(self.vertices, self.faces, dense.numpy(), FINE_SPACING_M)
-        self.coarse = _sample(self.vertices, self.faces, dense.numpy(), COARSE_SPACING_M)
+        self._rays = BodyRays(self.vertices, self.faces)
+        fine = _sample(self.vertices, self.faces, dense.numpy(), FINE_SPACING_M)
+        coarse = _sample(self.vertices, self.faces, dense.numpy(), COARSE_SPACING_M)
+        hidden = self._rays.enclosed(fine.points + LIFT_M * fine.normals)
+        self.fine = _kept(fine, ~hidden)
+        self.coarse = _kept(coarse, ~self._rays.enclosed(coarse.points + LIFT_M * coarse.normals))
+        self.sparse = _sample(self.vertices, self.faces, dense.numpy(), SPARSE_SPACING_M)
+        self._cavities = cKDTree(fine.points[hidden]) if hidden.any() else None
 
     def at(self, points: Float[np.ndarray, "q 3"]) -> FieldValues:
         """The field's values, continuous in space.
@@ -62,13 +76,14 @@ class BodyField:
         the set of neighbours changes. The reach grows with the distance from the body.
         """
         skin, normal, distance = _blend(self.fine, points, FINE_NEIGHBOURS)
-        far = np.clip((distance - NEAR_M) / (FAR_M - NEAR_M), 0, 1)
-        rows = np.flatnonzero(far > 0)
-        if len(rows):
-            share = far[rows, None]
-            coarse_skin, coarse_normal, _ = _blend(self.coarse, points[rows], COARSE_NEIGHBOURS)
-            skin[rows] += share * (coarse_skin - skin[rows])
-            normal[rows] += share * (coarse_normal - normal[rows])
+        for samples, (near_m, far_m) in ((self.coarse, COARSE_FROM_M), (self.sparse, SPARSE_FROM_M)):
+            far = np.clip((distance - near_m) / (far_m - near_m), 0, 1)
+            rows = np.flatnonzero(far > 0)
+            if len(rows):
+                share = far[rows, None]
+                wide_skin, wide_normal, _ = _blend(samples, points[rows], COARSE_NEIGHBOURS)
+                skin[rows] += share * (wide_skin - skin[rows])
+                normal[rows] += share * (wide_normal - normal[rows])
         return FieldValues(skin, normal, distance)
 
     def top_bones(
@@ -87,14 +102,13 @@ class BodyField:
         return blended
 
     def signed_distance(self, points: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "q"]:
-        """Metres to the rest body's surface, negative inside (the skin is a closed mesh)."""
-        import open3d as o3d
-
-        scene = o3d.t.geometry.RaycastingScene()
-        share = o3d.core.Tensor.from_numpy
-        scene.add_triangles(share(self.vertices), share(self.faces.astype(np.uint32)))
-        queries = share(np.ascontiguousarray(points, dtype=np.float32))
-        distance: np.ndarray = scene.compute_signed_distance(queries).numpy()
+        """Metres to the rest body's outer surface, negative inside; the mouth and the eye sockets count as inside."""
+        distance = self._rays.signed_distance(points)
+        if self._cavities is not None:
+            near = np.flatnonzero((distance > 0) & (distance < CAVITY_M))
+            near = near[np.isfinite(self._cavities.query(points[near], distance_upper_bound=CAVITY_M)[0])]
+            inner = near[self._rays.enclosed(points[near])]
+            distance[inner] *= -1
         return distance
 
 
@@ -119,6 +133,11 @@ def _neighbour_weights(  # type: ignore[no-untyped-def]  # scipy's sparse matric
     rows = np.arange(0, index.size + 1, count)
     matrix = csr_matrix((weights.ravel().astype(np.float32), index.ravel(), rows), (len(points), len(samples.points)))
     return matrix, distance[:, 0].astype(np.float32)
+
+
+def _kept(samples: SurfaceSamples, keep: Bool[np.ndarray, "s"]) -> SurfaceSamples:
+    points = samples.points[keep]
+    return SurfaceSamples(points, samples.normals[keep], samples.skin[keep], cKDTree(points))
 
 
 def _sample(

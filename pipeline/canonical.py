@@ -31,8 +31,6 @@ CARVE_WEIGHT = 0.1
 STRETCH = 1.3
 """Canonical distances may differ by this factor from those in the camera, where skin bends."""
 COLOR_REACH_VOXELS = 1.5
-MAX_WEIGHT = 200.0
-"""Weights grow no further, so that sums stay exact in single precision."""
 CAPACITY_AREA_M2, CAPACITY_DEPTH_M = 3.5, 0.1
 """Room for this much surface with clothes this deep; a person's skin is about 1.8 m2."""
 MAX_CAPACITY = 500_000
@@ -49,6 +47,8 @@ class Voxels:
     points: Float[np.ndarray, "b n 3"]
     tsdf: Float[np.ndarray, "b n"]
     weight: Float[np.ndarray, "b n"]
+    variance: Float[np.ndarray, "b n"]
+    """Of the distances that frames gave, in squared truncations."""
 
 
 class CanonicalVolume:
@@ -72,7 +72,7 @@ class CanonicalVolume:
             block_count=self.capacity,
             device=o3d.core.Device("CPU:0"),
         )
-        self.tsdf, self.weight, self.color_weight = torch.zeros((3, self.capacity, VOXELS), device=device)
+        self.tsdf, self.weight, self.scatter, self.color_weight = torch.zeros((4, self.capacity, VOXELS), device=device)
         self.color = torch.zeros((self.capacity, VOXELS, 3), device=device)
         self._origins = torch.zeros((self.capacity, 3), device=device)
         self._skin = torch.empty((self.capacity, VOXELS, SKIN_BONES_KEPT), device=device)
@@ -196,24 +196,27 @@ class CanonicalVolume:
     def _update(
         self, slots: Int[Tensor, "s"], signed: Float[Tensor, "v"], weight: Float[Tensor, "v"], rgb: Float[Tensor, "v 3"]
     ) -> None:
-        """Running weighted means of distance and colour."""
+        """Running weighted means of distance and colour, and the distance's scatter (West 1979)."""
         added = weight.view(-1, VOXELS)
         before = self.weight[slots]
         total = before + added
         value = (signed / self.config.truncation_m).clamp(-1, 1).view(-1, VOXELS)
-        self.tsdf[slots] += added / total.clamp_min(1e-12) * (value - self.tsdf[slots])
-        self.weight[slots] = total.clamp_max(MAX_WEIGHT)
+        mean = self.tsdf[slots]
+        moved = mean + added / total.clamp_min(1e-12) * (value - mean)
+        self.scatter[slots] += added * (value - mean) * (value - moved)
+        self.tsdf[slots], self.weight[slots] = moved, total
         close = signed.abs() < COLOR_REACH_VOXELS * self.config.voxel_m
         share = (weight * weight * close).view(-1, VOXELS)
         total = self.color_weight[slots] + share
         step = (share / total.clamp_min(1e-12))[..., None]
         self.color[slots] += step * (rgb.view(-1, VOXELS, 3) - self.color[slots])
-        self.color_weight[slots] = total.clamp_max(MAX_WEIGHT)
+        self.color_weight[slots] = total
 
     def voxels(self) -> Voxels:
         """What the volume holds, as arrays."""
         points = self._origins[self.slots, None] + self._offsets
-        return Voxels(points.cpu().numpy(), self.tsdf[self.slots].cpu().numpy(), self.weight[self.slots].cpu().numpy())
+        tsdf, weight, scatter = (t[self.slots].cpu().numpy() for t in (self.tsdf, self.weight, self.scatter))
+        return Voxels(points.cpu().numpy(), tsdf, weight, scatter / np.maximum(weight, 1e-9))
 
     def extract(
         self, tsdf: Float[np.ndarray, "b n"], known: Bool[np.ndarray, "b n"]

@@ -7,13 +7,18 @@ import torch
 from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
+from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
 from jaxtyping import Float
 
 FILL_WEIGHT = 0.2
 """Weight of the filled surface against what was seen: a fifth of one sharp frontal look, so that many looks past the
 edge of a limb do not add up to a surface."""
-SURE_WEIGHT = 5.0
-"""From this weight on the fill is not even computed."""
+DOUBTED_M = 0.005
+"""Where the frames' distances scatter by this much, the fill weighs twice as much against them."""
+LOOK_WEIGHT = 0.25
+"""Weight of a usual look, for the error of the mean of several."""
+SURE_SHARE = 0.96
+"""From this share on the fill is not even computed."""
 NEAR_TSDF = 0.5
 """Voxels this near to the surface seen (in truncations) tell its distance from the body."""
 THICKNESS_RANGE_M = (-0.03, 0.3)
@@ -32,13 +37,17 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
     volume.activate(torch.from_numpy(shell.astype(np.float32)), volume.block_m)
     voxels = volume.voxels()
-    seen = voxels.weight / (voxels.weight + FILL_WEIGHT)
-    unsure = voxels.weight < SURE_WEIGHT
+    variance = variance_of_looks(voxels) * config.truncation_m**2
+    fill_weight = FILL_WEIGHT * (1 + variance / DOUBTED_M**2)
+    seen = voxels.weight / (voxels.weight + fill_weight)
+    unsure = seen < SURE_SHARE
     offset = volume.interpolate_corners(lambda points: field.spread(thickness[:, None], points)[:, 0])
     fill = np.zeros_like(voxels.tsdf)
     fill[unsure] = field.signed_distance(voxels.points[unsure]) - offset[unsure]
     fill = np.clip(fill / config.truncation_m, -1, 1)
-    return np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
+    distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
+    error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen
+    return smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
 
 
 def clothing_thickness(volume: CanonicalVolume, field: BodyField, config: FusionConfig) -> Float[np.ndarray, "s"]:

@@ -80,7 +80,7 @@ def write_arrays(path: Path, **arrays: Any) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Every array of an .npz; a broken file is an error that names it."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise StorageError(f"cannot read the arrays ({error})", str(path), "Run again with --overwrite.") from error

@@ -14,12 +14,16 @@ from dancedepth.pipeline.synthesis.face import Eyes
 from dancedepth.pipeline.synthesis.garments import Garment
 from dancedepth.pipeline.synthesis.hair import hair, hair_uv
 from dancedepth.pipeline.synthesis.materials import Material, Samples
-from dancedepth.pipeline.synthesis.mesh import Mesh
+from dancedepth.pipeline.synthesis.mesh import Mesh, border, vertex_normals
 from dancedepth.pipeline.synthesis.outfit import Outfit, draw_outfit, sew
 from dancedepth.pipeline.synthesis.wardrobe import Asset, Wardrobe, fit_asset
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+UNDER_HAT_M = 0.004
+"""Thickness of hair that a hat has to fit over."""
+UNDER_M = 0.03
+"""Skin within this of a garment's inside lies under it."""
 OVERLAP_M = 0.035
 """Skin and lower clothes are kept this far below a hem, so that nobody sees where they end."""
 
@@ -110,6 +114,8 @@ def dress(
     parts = [_skin(body, rest, outfit, garments, assets, skin), _eyes(body, rest, outfit)]
     parts += [_worn(body, garments, index, outfit) for index in range(len(garments))]
     if not any("hair" in asset.replaces for asset in assets):
+        if any(not asset.replaces for asset in assets):
+            outfit = replace(outfit, hair_style="short", hair_m=UNDER_HAT_M)
         pieces = hair(body, rest, outfit.hair_style, outfit.hair_m * rest.height_m / 1.75, detail, outfit.seed)
         parts += [_procedural_hair(mesh, outfit) for mesh in pieces]
     parts += [_asset_part(body, rest, asset) for asset in assets]
@@ -132,11 +138,27 @@ def _skin(
         hidden |= garment.cover(template, weights) > OVERLAP_M * (4 if garment.name == "skirt" else 1)
     for asset in assets:
         hidden[asset.hides] = True
+        if asset.replaces and "hair" not in asset.replaces:
+            hidden[:SKIN_VERTICES] |= beneath(fit_asset(asset, rest.vertices, template, weights), rest)
     shown = (body.faces < SKIN_VERTICES).all(dim=1) & ~hidden[body.faces].all(dim=1)
     used, faces = body.faces[shown].unique(return_inverse=True)
     far = torch.ones_like(rest.vertices[used, 0])
     mesh = Mesh(rest.vertices[used], template[used], weights[used], far, 0 * far, faces.view(-1, 3))
     return _Part(mesh, skin or outfit.skin, mesh.template, body.texture_uv[body.face_texture_index[shown]])
+
+
+def beneath(mesh: Mesh, rest: RestBody) -> Bool[Tensor, "s"]:
+    """Skin vertices just under a garment and well inside its hems, which its makers did not list as hidden."""
+    normals = vertex_normals(mesh.rest, mesh.faces)
+    skin = rest.vertices[:SKIN_VERTICES]
+    nearest = torch.cat([torch.cdist(part, mesh.rest).min(dim=1).indices for part in skin.split(2048)])
+    offset = skin - mesh.rest[nearest]
+    inside = ((offset * normals[nearest]).sum(dim=1) < 0) & (offset.norm(dim=1) < UNDER_M)
+    hems = mesh.rest[border(mesh.faces)]
+    if not len(hems):
+        return inside
+    to_hem = torch.cat([torch.cdist(part, hems).amin(dim=1) for part in skin.split(2048)])
+    return inside & (to_hem > OVERLAP_M)
 
 
 def _eyes(body: BodyModel, rest: RestBody, outfit: Outfit) -> _Part:

@@ -13,6 +13,9 @@ EYE_X, EYE_Z = 0.0325, 0.8205
 """The middle of the left eye's opening, metres; the right one mirrors it."""
 MOUTH_Z = 0.7503
 """The line between the lips."""
+MOUTH_TOP_Z = 0.79
+MOUTH = (0.06, 0.015, 0.015)
+"""Linear colour of the inside of the mouth."""
 FACE_Y = -0.085
 """What lies behind this is not the face."""
 
@@ -83,10 +86,10 @@ def _lashes(x: Float[Tensor, "p"], z: Float[Tensor, "p"]) -> Float[Tensor, "p"]:
 
 @dataclass(frozen=True)
 class Eyes:
-    """White, iris and pupil."""
+    """White, iris and pupil; and what else lies inside the skin: teeth and tongue, which are in the dark."""
 
     iris: tuple[float, float, float]
-    gloss: float = 0.6
+    gloss: float = 0.3
 
     def opaque(self, uv: Float[Tensor, "p 2"]) -> Tensor | None:
         """Eyes are."""
@@ -96,9 +99,11 @@ class Eyes:
         """By distance from the gaze."""
         x, _y, z = at.position.unbind(dim=1)
         radius = ((x.abs() - EYE_X) ** 2 + (z - EYE_Z) ** 2).sqrt()
-        white = at.position.new_tensor([0.72, 0.68, 0.65])
+        white = at.position.new_tensor([0.44, 0.40, 0.37])
         iris = at.position.new_tensor(self.iris)
         color = torch.lerp(
-            white.expand_as(at.position), iris.expand_as(at.position), step(0.0060 - radius, 0.001)[:, None]
+            white.expand_as(at.position), iris.expand_as(at.position), step(0.0068 - radius, 0.001)[:, None]
         )
-        return color * (1 - 0.95 * step(0.0026 - radius, 0.0008))[:, None]
+        lid = 1 - 0.55 * step(z - EYE_Z - 0.0035, 0.003)
+        color = color * (lid * (1 - 0.95 * step(0.0028 - radius, 0.0008)))[:, None]
+        return torch.where((z < MOUTH_TOP_Z)[:, None], color.new_tensor(MOUTH), color)

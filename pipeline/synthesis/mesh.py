@@ -109,17 +109,23 @@ def vertex_normals(points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> F
     return torch.nn.functional.normalize(total, dim=1, eps=1e-20)
 
 
+def border(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "b"]:
+    """Vertices on open edges."""
+    edges, index = _edges(faces)
+    return edges[index.bincount() == 1].unique()
+
+
 def smoothed(
     values: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"], rounds: int, strength: float = 0.5
 ) -> Float[Tensor, "v c"]:
     """Each vertex's value drawn towards its neighbours' mean, `rounds` times; open edges stay on their line."""
-    edges, index = _edges(faces)
-    border = torch.zeros(len(values), dtype=torch.bool, device=values.device)
-    border[edges[index.bincount() == 1].flatten()] = True
+    edges, _ = _edges(faces)
+    open_edge = torch.zeros(len(values), dtype=torch.bool, device=values.device)
+    open_edge[border(faces)] = True
     a, b = edges.unbind(dim=1)
     # A border vertex listens to its border neighbours only, so that hems do not creep inwards.
-    hears_b = (~border[a] | border[b]).to(values)[:, None]
-    hears_a = (~border[b] | border[a]).to(values)[:, None]
+    hears_b = (~open_edge[a] | open_edge[b]).to(values)[:, None]
+    hears_a = (~open_edge[b] | open_edge[a]).to(values)[:, None]
     degree = torch.zeros_like(values[:, :1]).index_add_(0, a, hears_b).index_add_(0, b, hears_a).clamp_min(1)
     for _ in range(rounds):
         total = torch.zeros_like(values).index_add_(0, a, values[b] * hears_b).index_add_(0, b, values[a] * hears_a)

@@ -96,7 +96,7 @@ class Renderer:
         to_camera = torch.nn.functional.normalize(self._view.position - world, dim=1)
         half = torch.nn.functional.normalize(to_camera + light.to_sun, dim=1)
         mirror = (normals * half).sum(dim=1).clamp_min(0) ** 24 * seen * self._vertex_gloss
-        rim = (1 - (normals * to_camera).sum(dim=1).clamp(0, 1)) ** 4 * 0.35 * self._vertex_gloss
+        rim = (1 - (normals * to_camera).sum(dim=1).abs().clamp(max=1)) ** 4 * 0.35 * self._vertex_gloss
         return direct + ambient, light.sun * mirror[:, None] + light.sky * rim[:, None]
 
     def _raster(self, points: Float[Tensor, "v 3"], camera: Camera) -> Raster:

@@ -73,7 +73,7 @@ def retarget(
 def _resampled(capture: Capture, times_s: Float[Tensor, "n"]) -> _Joints:
     index = _find_joints(capture)
     start = 1 if len(capture.positions) > 2 and _jumps(capture) else 0
-    at = (times_s / capture.frame_s + start).clamp(0, len(capture.positions) - 1)
+    at = (times_s.double() / capture.frame_s + start).clamp(0, len(capture.positions) - 1)
     before = at.floor().long().clamp(max=max(len(capture.positions) - 2, 0))
     after = (before + 1).clamp(max=len(capture.positions) - 1)
     share = (at - before)[:, None, None]

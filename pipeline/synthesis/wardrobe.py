@@ -142,32 +142,34 @@ def load_asset(path: Path) -> Asset:
 
 def read_binding(path: Path) -> Binding:
     """The geometry lines of a `.mhclo` file."""
+    try:
+        return _binding(path.read_text(encoding="utf-8", errors="replace").splitlines())
+    except (OSError, KeyError, ValueError, IndexError) as error:
+        raise StorageError(
+            f"this is no MakeHuman binding ({error})", str(path), "Take it out of the folder."
+        ) from error
+
+
+def _binding(lines: list[str]) -> Binding:
     rows: list[list[float]] = []
     scales: dict[str, tuple[int, int, float]] = {}
     hides: list[str] = []
     section = ""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        words = line.split()
+    for words in (line.split() for line in lines):
         if not words or words[0].startswith("#"):
             continue
         if words[0] in ("x_scale", "y_scale", "z_scale"):
             scales[words[0][0]] = (int(words[1]), int(words[2]), float(words[3]))
         elif words[0] in ("verts", "delete_verts"):
             section = words[0]
-        elif section and _is_number(words[0]):
-            if section == "verts":
-                rows.append([float(word) for word in words])
-            else:
-                hides += words
-    try:
-        return _binding(rows, scales, hides)
-    except (KeyError, ValueError, IndexError) as error:
-        raise StorageError(
-            f"this is no MakeHuman binding ({error})", str(path), "Take it out of the folder."
-        ) from error
+        elif section == "verts" and words[0].isdigit():
+            rows.append([float(word) for word in words])
+        elif section and words[0].isdigit():
+            hides += words
+    return _bound(rows, scales, hides)
 
 
-def _binding(rows: list[list[float]], scales: dict[str, tuple[int, int, float]], hides: list[str]) -> Binding:
+def _bound(rows: list[list[float]], scales: dict[str, tuple[int, int, float]], hides: list[str]) -> Binding:
     full = [row if len(row) >= 9 else [row[0]] * 3 + [1.0, 0, 0, 0, 0, 0] for row in rows]
     table = torch.tensor(full)
     corners = table[:, :3].long()
@@ -197,10 +199,6 @@ def _ranges(words: list[str]) -> list[int]:
         else:
             out.append(int(word))
     return out
-
-
-def _is_number(word: str) -> bool:
-    return word.lstrip("-").replace(".", "", 1).isdigit()
 
 
 def _read_obj(path: Path) -> tuple[Int[Tensor, "f 3"], Float[Tensor, "f 3 2"]]:

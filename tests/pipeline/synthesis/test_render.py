@@ -1,0 +1,85 @@
+import pytest
+import torch
+from dancedepth.models.body import skin_points
+from dancedepth.models.geometry import depth_to_normals, pixel_rays
+from dancedepth.pipeline.synthesis.render import Picture
+from dancedepth.pipeline.synthesis.scene import Scene
+
+FRAME = 2
+
+
+@pytest.fixture(scope="module")
+def picture(small_scene: Scene) -> Picture:
+    return small_scene.renderer().render(torch.from_numpy(small_scene.motion.cam_from_rest[FRAME]))
+
+
+def posed(scene: Scene) -> torch.Tensor:
+    dressed, poses = scene.dressed, torch.from_numpy(scene.motion.cam_from_rest[FRAME])[None]
+    return skin_points(dressed.vertices, dressed.skin_weights, dressed.skin_bones, poses)[0]
+
+
+def nearest_hits(rays: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
+    """z of the nearest triangle along each ray (z = 1) from the origin, by Moeller and Trumbore; 0 for none."""
+    a, b, c = corners.double().unbind(dim=1)
+    hits = []
+    for ray in rays.double():
+        p = torch.linalg.cross(ray.expand_as(a), c - a)
+        scale = 1 / ((b - a) * p).sum(dim=1)
+        u = -(a * p).sum(dim=1) * scale
+        q = torch.linalg.cross(-a, b - a)
+        v = (q @ ray) * scale
+        z = ((c - a) * q).sum(dim=1) * scale
+        hit = (u >= 0) & (v >= 0) & (u + v <= 1) & (z > 0)
+        hits.append(z[hit].min() if hit.any() else z.new_zeros(()))
+    return torch.stack(hits)
+
+
+def test_depth_is_where_the_rays_meet_the_posed_truth_surface(small_scene: Scene, picture: Picture) -> None:
+    rays = pixel_rays(small_scene.view.camera).view(-1, 3)
+    depth = picture.depth_m.flatten()
+    rows = torch.cat(
+        [torch.nonzero(mask)[:, 0][torch.randperm(int(mask.sum()))[:60]] for mask in (depth > 0, depth == 0)]
+    )
+    exact = nearest_hits(rays[rows], posed(small_scene)[small_scene.dressed.faces]).float()
+    agree = (exact - depth[rows]).abs() < 1e-4
+    assert int(agree.sum()) >= 119  # a ray may graze an edge
+
+
+def test_normals_are_those_of_the_depth(small_scene: Scene, picture: Picture) -> None:
+    seen = picture.depth_m > 0
+    lengths = picture.normals.norm(dim=-1)
+    torch.testing.assert_close(lengths[seen], torch.ones(int(seen.sum())))
+    assert not picture.normals[~seen].any()
+    assert (picture.normals * pixel_rays(small_scene.view.camera)).sum(dim=-1)[seen].max() <= 0
+    from_depth = depth_to_normals(picture.depth_m, small_scene.view.camera)
+    both = seen & from_depth.any(dim=-1)
+    angle = torch.rad2deg((picture.normals * from_depth).sum(dim=-1)[both].clamp(-1, 1).acos())
+    assert float(angle.median()) < 12  # at 8 mm a pixel, folds are hardly sampled
+
+
+def test_coverage_agrees_with_depth(picture: Picture) -> None:
+    seen = picture.depth_m > 0
+    assert (picture.alpha[seen] > 0).all()
+    around = torch.nn.functional.max_pool2d(seen[None].float(), 3, 1, 1)[0] > 0
+    assert not picture.alpha[~around].any()
+    inside = torch.nn.functional.max_pool2d((~seen)[None].float(), 3, 1, 1)[0] == 0
+    assert (picture.alpha[inside] == 255).all()
+    share = picture.alpha.float().sum() / 255
+    assert abs(float(share) / int(seen.sum()) - 1) < 0.02
+
+
+def test_the_dancer_stands_out_casts_a_shadow_and_the_room_is_not_plain(small_scene: Scene, picture: Picture) -> None:
+    rgb = picture.rgb.float()
+    outside = picture.alpha == 0
+    assert float(rgb[outside].std(dim=0).mean()) > 12
+    empty = small_scene.room.backdrop(small_scene.view, 2)
+    lit = ((empty.ambient + empty.sunlit).clamp(0, 1) ** (1 / 2.2) * 255)[outside]
+    darker = lit.mean(dim=1) - rgb[outside].mean(dim=1) > 15
+    floor = empty.points[outside][:, 2] < 0.01
+    assert int((darker & floor).sum()) > 50
+    assert float(darker.float().mean()) < 0.3
+
+
+def test_the_picture_is_the_same_every_time(small_scene: Scene, picture: Picture) -> None:
+    again = small_scene.renderer().render(torch.from_numpy(small_scene.motion.cam_from_rest[FRAME]))
+    assert torch.equal(again.rgb, picture.rgb)
