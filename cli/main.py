@@ -17,6 +17,7 @@ COMMANDS = {
     "reconstruct": ("reconstruct", "reconstruct", "Reconstruct the dancer of a video in 3D."),
     "synth": ("synth", "synth", "Render a dancer whose true shape and motion are known."),
     "evaluate": ("evaluate", "evaluate", "Measure a run against the truth of its clip."),
+    "train": ("train", "train", "Teach the depth networks on made-up people."),
     "weights": ("weights", "app", "The networks' weights: what there is, fetch it, check it."),
 }
 """Module, object and one line of each command; only the one that is called is imported, so that help comes at once."""

@@ -62,6 +62,9 @@ def reconstruct(
     depth_model: Annotated[str, _option(c.DepthsConfig, "model", "--depth-model", rich_help_panel=SHAPE)] = default_of(
         c.DepthsConfig, "model"
     ),
+    depth_weights: Annotated[
+        str | None, _option(c.DepthsConfig, "weights", "--depth-weights", metavar="FILE", rich_help_panel=SHAPE)
+    ] = default_of(c.DepthsConfig, "weights"),
     voxel_mm: Annotated[
         float, typer.Option("--voxel-mm", help="Side of a voxel of the surface, in mm.", rich_help_panel=SHAPE)
     ] = default_of(c.FusionConfig, "voxel_m") * 1000,
@@ -86,7 +89,7 @@ def reconstruct(
         mattes=c.MattesConfig(segmenter, matte_size),
         camera=c.CameraConfig(focal_px, fov),
         body_motion=c.BodyMotionConfig(height),
-        depths=c.DepthsConfig(depth_model),  # type: ignore[arg-type]  # it checks
+        depths=c.DepthsConfig(depth_model, depth_weights),  # type: ignore[arg-type]  # it checks
         fusion=_fusion(voxel_mm / 1000),
         device=device,
         seed=seed,

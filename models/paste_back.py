@@ -55,7 +55,9 @@ def paste_back(
     person = torch.zeros_like(alpha, dtype=torch.bool)
     person[top:bottom, left:right] = alpha[top:bottom, left:right] >= OPAQUE * 255
     depth_m = (maps[0] * body.height_m + body.root_depth_m).clamp_min(0.05)
-    return Geometry(depth_m * person, normalize(maps[1:4], dim=0).permute(1, 2, 0) * person[..., None], maps[4] * person)
+    return Geometry(
+        depth_m * person, normalize(maps[1:4], dim=0).permute(1, 2, 0) * person[..., None], maps[4] * person
+    )
 
 
 def _enlarge(values: Float[Tensor, "1 c h w"], crop: Crop) -> Float[Tensor, "1 c n m"]:

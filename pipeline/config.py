@@ -99,11 +99,16 @@ class BodyMotionConfig:
 class DepthsConfig:
     """Where depth and normals come from."""
 
-    model: Literal["body"] = "body"
-    """`body`: the fitted body's own surface, the parametric baseline."""
+    model: Literal["body", "hdnet"] = "body"
+    """`hdnet`: the depth networks; `body`: the fitted body's own surface, the parametric baseline."""
+    weights: str | None = None
+    """The networks' weights, a file that `dancedepth train` wrote."""
 
     def __post_init__(self) -> None:
-        _require(self.model == "body", "--depth-model", f"there is no depth model named {self.model!r}; there is body")
+        known = self.model in ("body", "hdnet")
+        _require(known, "--depth-model", f"there is no depth model named {self.model!r}; there is body and hdnet")
+        named = self.model == "body" or self.weights is not None
+        _require(named, "--depth-weights", "the depth networks need their weights to be named")
 
 
 @dataclass(frozen=True)

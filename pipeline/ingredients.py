@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dancedepth.models.body import BodyModel, load_body
+from dancedepth.models.checkpoint import load_weights
+from dancedepth.models.hdnet import HDNet
 from dancedepth.models.matting import Matting, load_matting
 from dancedepth.models.pose import PoseDetector
 from dancedepth.models.weights import BODY, fetch, resolve, sha256_of
@@ -22,6 +24,7 @@ class Ingredients:
     body_file: Path
     min_confidence: float
     device: str
+    depth_weights: Path | None = None
 
     def detector(self) -> PoseDetector:
         """Finds people and their keypoints."""
@@ -35,9 +38,16 @@ class Ingredients:
         """The parametric body."""
         return load_body(self.body_file.parent, self.device)
 
+    def depth_networks(self) -> HDNet:
+        """Depth and normals; only where the config asks for them."""
+        assert self.depth_weights is not None
+        return load_weights(self.depth_weights, self.device)[0]
+
     def records(self) -> tuple[WeightsRecord, ...]:
         """Names and hashes for the manifest."""
         files = {"tracks": self.pose, "mattes": self.segmenter, "body_motion": self.body_file}
+        if self.depth_weights is not None:
+            files["depths"] = self.depth_weights
         return tuple(WeightsRecord(stage, file.name, sha256_of(file)) for stage, file in files.items())
 
 
@@ -49,4 +59,13 @@ def find_ingredients(config: RunConfig, device: str) -> Ingredients:
         WeightsError: it is not to be had.
     """
     pose, segmenter = resolve(config.tracks.pose_model), resolve(config.mattes.segmenter)
-    return Ingredients(pose, segmenter, fetch(BODY), config.tracks.min_confidence, device)
+    return Ingredients(pose, segmenter, fetch(BODY), config.tracks.min_confidence, device, _depth_weights(config))
+
+
+def _depth_weights(config: RunConfig) -> Path | None:
+    """The named file, read once so that a wrong one is told before anything starts."""
+    if config.depths.model == "body" or config.depths.weights is None:
+        return None
+    path = Path(config.depths.weights)
+    load_weights(path)
+    return path

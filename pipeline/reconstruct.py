@@ -10,7 +10,7 @@ from dancedepth.pipeline import storage
 from dancedepth.pipeline.account import account_for
 from dancedepth.pipeline.body_motion import fit_body
 from dancedepth.pipeline.config import RunConfig
-from dancedepth.pipeline.depths import body_depths, load_geometry
+from dancedepth.pipeline.depths import body_depths, load_geometry, network_depths
 from dancedepth.pipeline.device import choose_device
 from dancedepth.pipeline.frames import open_video
 from dancedepth.pipeline.fusion import fuse
@@ -75,7 +75,11 @@ def reconstruct(
         )
         geometry = run.stage(
             "depths",
-            make=lambda told: body_depths(motion, mattes, ready.body(), folder, told),
+            make=lambda told: (
+                body_depths(motion, mattes, ready.body(), folder, told)
+                if config.depths.model == "body"
+                else network_depths(frames, motion, mattes, ready.body(), ready.depth_networks(), folder, told)
+            ),
             load=lambda: load_geometry(folder, folder.image_indices("depth")),
             count=lambda geometry: len(geometry.depth.indices),
             total=len(mattes.indices),

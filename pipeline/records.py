@@ -138,6 +138,8 @@ class GeometrySequence:
 
     depth: ImageSequence
     normals: ImageSequence
+    confidence: ImageSequence | None = None
+    """How far the networks trust themselves, 0-1; None: made by the body alone."""
 
 
 @dataclass(frozen=True)

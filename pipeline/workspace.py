@@ -14,7 +14,7 @@ STAGE_OUTPUTS = {
     "tracks": ("tracks.json",),
     "mattes": ("masks/",),
     "body_motion": ("motion.npz",),
-    "depths": ("depth/", "normals/"),
+    "depths": ("depth/", "normals/", "confidence/"),
     "fusion": ("surface.npz", "mesh.ply", "mesh.glb"),
 }
 """What each stage leaves behind, in the order of the stages; names that end in / are folders of one image a frame."""
@@ -41,6 +41,10 @@ class RunFolder:
     def normals(self, index: int) -> Path:
         """A frame's normals."""
         return self.root / "normals" / f"{index:06d}.png"
+
+    def confidence(self, index: int) -> Path:
+        """How sure the depth networks are in a frame."""
+        return self.root / "confidence" / f"{index:06d}.png"
 
     @property
     def manifest(self) -> Path:

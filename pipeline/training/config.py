@@ -54,11 +54,11 @@ class LossConfig:
 
     normals: float = 1.0
     """Length of the difference of unit normals."""
-    depth_l1: float = 1.0
+    depth_l1: float = 0.5
     """Of depth errors in units of `OFFSET_UNIT`."""
     depth_l2: float = 0.05
     """Of the same, squared."""
-    scale_invariant: float = 20.0
+    scale_invariant: float = 2.0
     """Variance of the logarithm of the depth's ratio to the truth, times 1000."""
     depth_normals: float = 0.3
     """Of the depth's own normals against the true ones."""

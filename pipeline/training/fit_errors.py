@@ -144,9 +144,7 @@ def _seen(body: BodyModel, heads: Float[Tensor, "n j 3"]) -> Float[Tensor, "n k 
     return at[..., :2] / at[..., 2:].clamp_min(0.1)
 
 
-def _bone_heads(
-    body: BodyModel, rest: RestBody, cam_from_rest: Float[Tensor, "n j 4 4"]
-) -> Float[Tensor, "n j 3"]:
+def _bone_heads(body: BodyModel, rest: RestBody, cam_from_rest: Float[Tensor, "n j 4 4"]) -> Float[Tensor, "n j 3"]:
     heads = rest.bone_poses[:, :3, 3]
     return (cam_from_rest[..., :3, :3] @ heads[..., None])[..., 0] + cam_from_rest[..., :3, 3]
 

@@ -19,7 +19,8 @@ from typing import Any, Protocol
 
 import torch
 from dancedepth.models.checkpoint import Provenance, save_weights
-from dancedepth.models.hdnet import HDNet
+from dancedepth.models.hdnet import HDNet, Prediction
+from dancedepth.models.inputs import NetworkInput
 from dancedepth.pipeline.errors import RunFolderError
 from dancedepth.pipeline.training.config import TrainConfig
 from dancedepth.pipeline.training.dataset import (
@@ -103,7 +104,7 @@ class _Training:
         self.average = HDNet(config.preset).to(fabric.device, memory_format=torch.channels_last)
         self.average.load_state_dict(net.state_dict())
         optimizer = torch.optim.AdamW(_grouped(net, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98))
-        self.net, self.optimizer = fabric.setup(net, optimizer)
+        self.net, self.optimizer = fabric.setup(_Flat(net), optimizer)
         self.step = 0
         self.scores: Scores | None = None
         self.diary = Diary(out, enabled=fabric.is_global_zero)
@@ -118,8 +119,10 @@ class _Training:
             self.step += 1
             if self.step % config.log_every == 0 or self.step == config.steps:
                 left = (time.monotonic() - started) / (self.step - first) * (config.steps - self.step)
-                loss = float(parts.total(config.loss))
-                self.diary.losses(self.step, {f.name: float(getattr(parts, f.name)) for f in fields(parts)}, loss)
+                loss = float(parts.total(config.loss).detach())
+                self.diary.losses(
+                    self.step, {f.name: float(getattr(parts, f.name).detach()) for f in fields(parts)}, loss
+                )
                 self.observer.stepped(self.step, config.steps, loss, left)
             self._renew_people()
             if self.step % config.validate_every == 0 or self.step == config.steps:
@@ -138,13 +141,16 @@ class _Training:
         rate = config.learning_rate * _rate(self.step, config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        parts = losses_of(self.net(batch.given), batch)
+        parts = losses_of(self._predict(batch.given), batch)
         self.optimizer.zero_grad()
         self.fabric.backward(parts.total(config.loss))
         self.fabric.clip_gradients(self.net, self.optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
         self.optimizer.step()
-        _follow(self.average, self.net.module, min(config.ema, self.step / (self.step + EMA_START)))
+        _follow(self.average, self.net.module.net, min(config.ema, self.step / (self.step + EMA_START)))
         return parts
+
+    def _predict(self, given: NetworkInput) -> Prediction:
+        return Prediction(*self.net(*(getattr(given, f.name) for f in fields(NetworkInput))))
 
     def _batches(self) -> Iterator[Batch]:
         steps = Steps(self.config, self.step, self.fabric.global_rank, self.fabric.world_size)
@@ -215,6 +221,19 @@ class _Training:
         data = f"{self.config.data.people} synthetic people at a time, {self.config.data.views} views each"
         scores = asdict(self.scores) if self.scores else {}
         return Provenance(self.config.preset, self.step, self.config.seed, data, self.config.to_json(), scores)
+
+
+class _Flat(nn.Module):
+    """The networks with tensors in and out, as Fabric and DDP want them; records stay outside."""
+
+    def __init__(self, net: HDNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
+        """The fields of `NetworkInput` to those of `Prediction`."""
+        said = self.net(NetworkInput(*maps))
+        return said.normals, said.normal_scale, said.depth, said.depth_scale
 
 
 def _claim(config: TrainConfig, out: Path) -> None:

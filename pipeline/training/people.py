@@ -123,7 +123,6 @@ def _loosened(body: BodyModel, motion: WorldMotion, generator: Generator) -> Wor
     """Every joint a little elsewhere, fingers and toes bent, the whole turned to any side."""
     rotations, root = motion.rotations, motion.root
 
-
     spread = torch.full((len(body.bone_names), 1), LOOSE_DEG)
     spread[0] = 0
     fingers = [j for j, name in enumerate(body.bone_names) if name.startswith("finger")]

@@ -1,0 +1,102 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from dancedepth.models.checkpoint import Provenance, load_weights, save_weights
+from dancedepth.models.errors import WeightsError
+from dancedepth.models.hdnet import PRESETS, HDNet
+from dancedepth.models.inputs import NetworkInput
+from dancedepth.models.losses import normal_angle_deg
+from safetensors.torch import save_file
+from torch.nn.functional import normalize
+
+
+def random_input(batch: int, width: int, height: int) -> NetworkInput:
+    def maps(channels: int) -> torch.Tensor:
+        return torch.rand(batch, channels, height, width)
+
+    seen = (maps(1) > 0.3).float()
+    return NetworkInput(
+        maps(3), (maps(1) > 0.2).float(), maps(1) - 0.5, normalize(maps(3) - 0.5, dim=1) * seen, (maps(3) - 0.5) * seen,
+        seen, maps(2) - 0.5, torch.full((batch, 1, 1, 1), 2.0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+def test_answers_have_the_inputs_size_and_normals_are_unit(preset: str) -> None:
+    net = HDNet(preset).eval()
+    width, height = net.size
+    said = net.infer(random_input(2, width, height))
+    assert said.normals.shape == (2, 3, height, width)
+    assert said.depth.shape == said.depth_scale.shape == said.normal_scale.shape == (2, 1, height, width)
+    assert (said.confidence > 0).all() and (said.confidence < 1).all()
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_inputs_fit_the_deepest_level(preset: str) -> None:
+    width, height = PRESETS[preset].size
+    deepest = 2 ** len(PRESETS[preset].widths)
+    assert width % deepest == 0 and height % deepest == 0
+
+
+def test_an_untaught_network_says_what_the_body_says() -> None:
+    given = random_input(1, *PRESETS["tiny"].size)
+    said = HDNet("tiny").infer(given)
+    assert torch.equal(said.depth, given.body_offset)
+    seen = given.coverage > 0
+    assert float(normal_angle_deg(said.normals, given.body_normals, seen)) < 0.1
+
+
+def test_one_batch_is_learnt_by_heart() -> None:
+    net = HDNet("tiny")
+    given = random_input(1, 32, 32)
+    smooth = torch.nn.functional.interpolate(torch.randn(1, 4, 4, 4), size=(32, 32), mode="bicubic")
+    depth, normals = (
+        given.body_offset + 0.05 * smooth[:, :1],
+        normalize(smooth[:, 1:] - torch.tensor([0, 0, 2.0])[:, None, None], dim=1),
+    )
+    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
+
+    def loss() -> torch.Tensor:
+        said = net(given)
+        return (said.depth - depth).abs().mean() / 0.03 + (said.normals - normals).abs().mean()
+
+    before = float(loss().detach())
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert float(loss().detach()) < 0.25 * before
+
+
+def test_weights_come_back_with_their_story(tmp_path: Path) -> None:
+    net = HDNet("tiny")
+    torch.nn.init.normal_(net.depth_net.net.head.weight, std=0.1)
+    story = Provenance("tiny", 7, 3, "two people", {"steps": 7}, {"normals_deg": 12.5})
+    save_weights(tmp_path / "weights.safetensors", net, story)
+    again, told = load_weights(tmp_path / "weights.safetensors")
+    given = random_input(1, *net.size)
+    assert told == story
+    assert torch.equal(again.infer(given).depth, net.eval().infer(given).depth)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="does not hold"):
+        load_weights(path)
+    path.write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_weights(path)
+    story = json.dumps(Provenance("tiny", 1, 0, "").__dict__)
+    save_file({"x": torch.zeros(1)}, path, metadata={"format": "dancedepth-hdnet-1", "provenance": story})
+    with pytest.raises(WeightsError, match="do not fit"):
+        load_weights(path)
+
+
+def test_confidence_falls_with_the_expected_error() -> None:
+    said = HDNet("tiny").infer(random_input(1, *PRESETS["tiny"].size))
+    unsure = replace(said, depth_scale=said.depth_scale + 1)
+    assert (unsure.confidence < said.confidence).all()

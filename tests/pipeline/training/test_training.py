@@ -1,0 +1,81 @@
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import torch
+from dancedepth.models.body import BodyModel
+from dancedepth.models.checkpoint import load_weights
+from dancedepth.models.weights import cache_folder
+from dancedepth.pipeline.errors import RunFolderError, UsageError
+from dancedepth.pipeline.training.config import DataConfig, TrainConfig, read_config
+from dancedepth.pipeline.training.loop import train
+from dancedepth.pipeline.training.objective import Scores
+
+CONFIG = TrainConfig(
+    preset="tiny", steps=4, batch=2, warmup=1, validate_every=4, checkpoint_every=2, log_every=1,
+    data=DataConfig(views=2, people=2, validation_people=1, workers=0),
+)  # fmt: skip
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@dataclass
+class Recorder:
+    losses: list[float] = field(default_factory=list)
+    scores: list[Scores] = field(default_factory=list)
+
+    def stepped(self, step: int, steps: int, loss: float, seconds_left: float) -> None:
+        self.losses.append(loss)
+
+    def validated(self, step: int, scores: Scores) -> None:
+        self.scores.append(scores)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory, body: BodyModel) -> Path:
+    return tmp_path_factory.mktemp("people")
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_weights(folder / "weights.safetensors")[0].state_dict()
+
+
+def test_cut_off_and_resumed_is_as_if_never_cut_off(tmp_path: Path, people: Path) -> None:
+    whole, parts = Recorder(), Recorder()
+    scores = train(CONFIG, tmp_path / "whole", cache_folder(), whole, people, "cpu")
+    assert train(CONFIG, tmp_path / "parts", cache_folder(), parts, people, "cpu", stop_after=2) is None
+    assert not (tmp_path / "parts" / "weights.safetensors").exists()
+    again = train(CONFIG, tmp_path / "parts", cache_folder(), parts, people, "cpu")
+    assert parts.losses == whole.losses and len(whole.losses) == 4
+    assert again == scores
+    one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(RunFolderError, match="other settings"):
+        train(replace(CONFIG, batch=1), tmp_path / "whole", cache_folder(), Recorder(), people, "cpu")
+
+
+def test_another_seed_learns_from_other_people(tmp_path: Path, people: Path) -> None:
+    one, other = Recorder(), Recorder()
+    short = replace(CONFIG, steps=1, data=replace(CONFIG.data, people=1))
+    train(short, tmp_path / "one", cache_folder(), one, people, "cpu")
+    train(replace(short, seed=1), tmp_path / "other", cache_folder(), other, people, "cpu")
+    assert one.losses != other.losses
+    body = [recorder.scores[0].body_normals_deg for recorder in (one, other)]
+    assert body[0] == body[1]  # validation is the same for every training
+
+
+def test_config_files(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text('preset = "tiny"\nsteps = 5\n[data]\nviews = 3\nmocap = "bvh"\n[loss]\nnormals = 2.0\n')
+    config = read_config(path)
+    assert (config.steps, config.data.views, config.loss.normals) == (5, 3, 2.0)
+    assert config.data.mocap == str(tmp_path / "bvh")
+    path.write_text("[data]\nview = 3\n")
+    with pytest.raises(UsageError, match="no setting 'view'"):
+        read_config(path)
+    with pytest.raises(UsageError, match="cannot read"):
+        read_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("name", ["small", "base"])
+def test_shipped_configs_are_valid(name: str) -> None:
+    assert read_config(Path(__file__).parents[3] / "configs" / f"{name}.toml").preset == name
