@@ -64,4 +64,4 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> tuple[HDNet,
         net.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError("the weights do not fit the network of this version", str(path), remedy) from error
-    return net.to(device, memory_format=torch.channels_last).eval(), provenance
+    return net.to(device).to(memory_format=torch.channels_last).eval(), provenance

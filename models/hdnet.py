@@ -8,6 +8,7 @@ are U-Nets of residual blocks with group normalisation, which behaves the same i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from dancedepth.models.inputs import NetworkInput, extend_outwards
@@ -121,18 +122,18 @@ class DepthNet(nn.Module):
 
 
 class UNet(nn.Module):
-    """Folds 2x2 pixels into channels, goes down and up, and ends with two convolutions beside the input's own pixels."""
+    """Folds 2x2 pixels into channels, goes down and up, and ends with two convolutions beside the input's pixels."""
 
     def __init__(self, channels: int, outputs: int, preset: Preset) -> None:
         super().__init__()
         widths, full = preset.widths, preset.full_width
         self.fold = nn.PixelUnshuffle(2)
         self.stem = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.encode = nn.ModuleList(
             nn.Sequential(*(Block(w) for _ in range(n))) for w, n in zip(widths, preset.blocks, strict=True)
         )
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.decode = nn.ModuleList(
             nn.Sequential(*(Block(w) for _ in range(max(1, n - 1))))
             for w, n in zip(widths[:-1], preset.blocks, strict=False)
@@ -140,8 +141,7 @@ class UNet(nn.Module):
         self.unfold = nn.Sequential(nn.Conv2d(widths[0], 4 * full, 3, padding=1), nn.PixelShuffle(2), nn.SiLU())
         self.finish = nn.Sequential(nn.Conv2d(full + channels, full, 3, padding=1), nn.SiLU())
         self.head = nn.Conv2d(full, outputs, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        _silence(self.head)
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
         """Maps whose sides the deepest level divides."""
@@ -166,12 +166,17 @@ class Block(nn.Module):
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.act = nn.SiLU()
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        _silence(self.second)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Same shape."""
         return x + self.second(self.act(self.first(self.norm(x))))
+
+
+def _silence(layer: nn.Conv2d) -> None:
+    """It says 0 until it is taught."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def person_mask(given: NetworkInput) -> Bool[Tensor, "b 1 h w"]:

@@ -121,8 +121,11 @@ def network_input(
     image: Float[Tensor, "3 h w"], alpha: Float[Tensor, "1 h w"], body: PosedBody, camera: Camera
 ) -> NetworkInput:
     """The input of a matted image that is already at the network's size; `camera` is that image's."""
-    maps = body_maps(body, camera)
-    return assemble(image[None], alpha[None], *(one[None] for one in maps), camera_rays(camera, image.device), body)
+    depth_m, normals, canonical = (one[None] for one in body_maps(body, camera))
+    offset = (depth_m - body.root_depth_m) / body.height_m
+    root = offset.new_full((1, 1, 1, 1), body.root_depth_m / body.height_m)
+    rays = camera_rays(camera, image.device)
+    return from_maps(image[None], alpha[None], offset, depth_m > 0, normals, canonical, rays, root)
 
 
 def body_maps(
@@ -137,22 +140,6 @@ def body_maps(
     canonical = maps.raster.interpolate(body.faces, body.rest_vertices / body.height_m)
     depth, normals, canonical = (maps.paste(one, size) for one in (maps.depth_m, maps.normals, canonical))
     return depth[None], normals.permute(2, 0, 1), canonical.permute(2, 0, 1)
-
-
-def assemble(
-    image: Float[Tensor, "b 3 h w"],
-    alpha: Float[Tensor, "b 1 h w"],
-    body_depth_m: Float[Tensor, "b 1 h w"],
-    body_normals: Float[Tensor, "b 3 h w"],
-    canonical: Float[Tensor, "b 3 h w"],
-    rays: Float[Tensor, "b 2 h w"],
-    body: PosedBody,
-) -> NetworkInput:
-    """Body maps in metres to network space."""
-    seen = body_depth_m > 0
-    offset = (body_depth_m - body.root_depth_m) / body.height_m
-    root = offset.new_full((len(offset), 1, 1, 1), body.root_depth_m / body.height_m)
-    return from_maps(image, alpha, offset, seen, body_normals, canonical, rays, root)
 
 
 def from_maps(

@@ -1,4 +1,4 @@
-"""Depth and normals of every frame: from the depth networks, or from the fitted body itself, the parametric baseline."""
+"""Depth and normals of every frame: from the networks, or from the fitted body itself, the parametric baseline."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Schedule:
         return person, view, int(torch.randint(2**31, (1,), generator=generator))
 
 
-class TrainingSet(Dataset[tuple[NetworkInput, Tensor, Tensor]]):
+class TrainingSet(Dataset[Sample]):
     """Samples by number, without end."""
 
     def __init__(self, people: PeopleFolder, schedule: Schedule) -> None:

@@ -101,7 +101,7 @@ class _Training:
         self.fabric, self.config, self.out, self.people, self.observer = fabric, config, out, people, observer
         self.schedule = Schedule(config, fabric.world_size)
         net = HDNet(config.preset).to(memory_format=torch.channels_last)
-        self.average = HDNet(config.preset).to(fabric.device, memory_format=torch.channels_last)
+        self.average = HDNet(config.preset).to(fabric.device).to(memory_format=torch.channels_last)
         self.average.load_state_dict(net.state_dict())
         optimizer = torch.optim.AdamW(_grouped(net, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98))
         self.net, self.optimizer = fabric.setup(_Flat(net), optimizer)
@@ -120,9 +120,7 @@ class _Training:
             if self.step % config.log_every == 0 or self.step == config.steps:
                 left = (time.monotonic() - started) / (self.step - first) * (config.steps - self.step)
                 loss = float(parts.total(config.loss).detach())
-                self.diary.losses(
-                    self.step, {f.name: float(getattr(parts, f.name).detach()) for f in fields(parts)}, loss
-                )
+                self.diary.losses(self.step, parts.values(), loss)
                 self.observer.stepped(self.step, config.steps, loss, left)
             self._renew_people()
             if self.step % config.validate_every == 0 or self.step == config.steps:

@@ -28,6 +28,10 @@ class Losses:
     agreement: Tensor
     likelihood: Tensor
 
+    def values(self) -> dict[str, float]:
+        """Each by its name."""
+        return {f.name: float(getattr(self, f.name).detach()) for f in fields(self)}
+
     def total(self, weights: LossConfig) -> Float[Tensor, ""]:
         """What the optimiser makes small."""
         return torch.stack([getattr(weights, f.name) * getattr(self, f.name) for f in fields(self)]).sum()
@@ -78,18 +82,18 @@ def scores_of(said: Prediction, batch: Batch) -> Scores:
     seen = batch.mask & (given.coverage > 0)
     body_normals = torch.nn.functional.normalize(given.body_normals, dim=1)
     own, smooth = losses.surface_normals(said.depth + given.root_depth, given.rays, batch.mask)
-    values = Scores(
-        normals_deg=losses.normal_angle_deg(said.normals, batch.normals, seen),
-        body_normals_deg=losses.normal_angle_deg(body_normals, batch.normals, seen),
-        depth_mm=HEIGHT_MM * losses.depth_l1(said.depth, batch.depth, seen),
-        body_depth_mm=HEIGHT_MM * losses.depth_l1(given.body_offset, batch.depth, seen),
-        scaled_depth_mm=_scaled_mm(said.depth, batch, seen),
-        body_scaled_depth_mm=_scaled_mm(given.body_offset, batch, seen),
-        depth_normals_deg=losses.normal_angle_deg(own, batch.normals, smooth),
-        everywhere_normals_deg=losses.normal_angle_deg(said.normals, batch.normals, batch.mask),
-        everywhere_depth_mm=HEIGHT_MM * losses.depth_l1(said.depth, batch.depth, batch.mask),
-    )  # type: ignore[arg-type]  # tensors of one value a sample, averaged below
-    return Scores(**{f.name: float(getattr(values, f.name).mean()) for f in fields(Scores)})
+    values = {
+        "normals_deg": losses.normal_angle_deg(said.normals, batch.normals, seen),
+        "body_normals_deg": losses.normal_angle_deg(body_normals, batch.normals, seen),
+        "depth_mm": HEIGHT_MM * losses.depth_l1(said.depth, batch.depth, seen),
+        "body_depth_mm": HEIGHT_MM * losses.depth_l1(given.body_offset, batch.depth, seen),
+        "scaled_depth_mm": _scaled_mm(said.depth, batch, seen),
+        "body_scaled_depth_mm": _scaled_mm(given.body_offset, batch, seen),
+        "depth_normals_deg": losses.normal_angle_deg(own, batch.normals, smooth),
+        "everywhere_normals_deg": losses.normal_angle_deg(said.normals, batch.normals, batch.mask),
+        "everywhere_depth_mm": HEIGHT_MM * losses.depth_l1(said.depth, batch.depth, batch.mask),
+    }
+    return Scores(**{name: float(value.mean()) for name, value in values.items()})
 
 
 def mean_scores(scores: list[Scores]) -> Scores:

@@ -40,10 +40,8 @@ def test_angles_between_normals() -> None:
 
 def test_likelihood_is_best_at_the_expected_error() -> None:
     error = torch.full((2, 1, 8, 8), 0.2)
-    at = [
-        float(losses.error_likelihood(error, torch.full_like(error, math.log(s)), EVERYWHERE)[0])
-        for s in (0.1, 0.2, 0.4)
-    ]
+    scales = [torch.full_like(error, math.log(scale)) for scale in (0.1, 0.2, 0.4)]
+    at = [float(losses.error_likelihood(error, scale, EVERYWHERE)[0]) for scale in scales]
     assert at[1] < at[0] and at[1] < at[2]
 
 
