@@ -43,7 +43,7 @@ class StageProgress:
         console = Console(file=stream)
         self._progress = Progress(
             TextColumn("{task.description:<21}"),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=18),
             MofNCompleteColumn(),
             _RateColumn(),
             TimeElapsedColumn(),

@@ -18,7 +18,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A finished run folder.")],
     truth: Annotated[Path, typer.Option(help="The folder that `dancedepth synth` wrote, or its truth/.")],
     surface_every: Annotated[
-        int, typer.Option(min=0, help="Compare the surfaces in every so-manieth frame; 0: in about 48.")
+        int, typer.Option(min=0, help="Compare the surfaces in every so-manieth frame; 0: in about 24.")
     ] = 0,
     json: Annotated[bool, typer.Option("--json", help="Write the result as JSON to the standard output.")] = False,
 ) -> None:

@@ -99,7 +99,9 @@ def _misused(error: Any) -> int:
 
 def _interrupted(interruption: Interruption) -> int:
     end_children()
-    return _say("interrupted. The same command goes on after the last finished stage", interruption.exit_code)
+    return _say(
+        "interrupted. A reconstruction goes on after its last finished stage when started again", interruption.exit_code
+    )
 
 
 def _nobody_reads() -> int:

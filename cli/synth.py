@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json as json_format
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from dancedepth.cli.console import StageProgress
 from dancedepth.pipeline.errors import UsageError
 from dancedepth.pipeline.synthesis.config import SynthConfig
 
@@ -44,10 +46,10 @@ def synth(
     )
     from dancedepth.models.body import load_body
     from dancedepth.models.weights import cache_folder
-    from dancedepth.pipeline.records import Silent
     from dancedepth.pipeline.synthesis.clip import make_clip
 
-    clip = make_clip(config, out, load_body(cache_folder()), Silent())
+    with StageProgress(sys.stderr) as progress:
+        clip = make_clip(config, out, load_body(cache_folder()), progress)
     if json:
         print(json_format.dumps({**vars(clip), "video": str(clip.video), "truth": str(clip.truth)}, indent=1))
         return

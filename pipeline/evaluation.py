@@ -21,7 +21,7 @@ from dancedepth.pipeline.surface_distance import SkinnedSurface, SurfacePair, ou
 from dancedepth.pipeline.truth import Truth, read_truth
 from dancedepth.pipeline.workspace import RunFolder
 
-MAX_SURFACE_FRAMES = 48
+MAX_SURFACE_FRAMES = 24
 """Frames in which the surfaces are compared, evenly spread; neighbours tell little new."""
 SURFACE_SAMPLES = 5000
 FLICKER_POINTS = 2000

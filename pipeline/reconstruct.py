@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from dancedepth.pipeline import storage
 from dancedepth.pipeline.account import account_for
-from dancedepth.pipeline.body_motion import fit_body
 from dancedepth.pipeline.config import RunConfig
 from dancedepth.pipeline.depths import body_depths, load_geometry, network_depths
 from dancedepth.pipeline.device import choose_device
 from dancedepth.pipeline.frames import open_video
-from dancedepth.pipeline.fusion import fuse
 from dancedepth.pipeline.ingredients import find_ingredients
 from dancedepth.pipeline.lens import choose_camera
 from dancedepth.pipeline.manifest import Manifest, new_manifest
@@ -68,7 +67,7 @@ def reconstruct(
         )
         motion = run.stage(
             "body_motion",
-            make=lambda told: fit_body(tracks, mattes, ready.body(), camera, config.body_motion, told),
+            make=lambda told: _body_motion().fit_body(tracks, mattes, ready.body(), camera, config.body_motion, told),
             save=lambda motion: storage.write_motion(folder.motion, motion),
             load=lambda: storage.read_motion(folder.motion),
             count=lambda motion: int(motion.fitted.sum()),
@@ -86,7 +85,9 @@ def reconstruct(
         )
         run.stage(
             "fusion",
-            make=lambda told: fuse(frames, tracks, mattes, geometry, motion, ready.body(), config.fusion, told, device),
+            make=lambda told: _fusion().fuse(
+                frames, tracks, mattes, geometry, motion, ready.body(), config.fusion, told, device
+            ),
             save=lambda surface: _save_surface(surface, folder),
             load=lambda: storage.read_surface(folder.surface),
             count=lambda _: len(geometry.depth.indices),
@@ -94,6 +95,20 @@ def reconstruct(
         )
         run.record(account_for(run.manifest, frames, tracks, mattes, motion, geometry))
         return RunSummary(out, run.manifest, run.reused)
+
+
+def _body_motion() -> ModuleType:
+    """Imported when it is needed: what it rests on takes five seconds, and a resumed or failing run needs it not."""
+    from dancedepth.pipeline import body_motion
+
+    return body_motion
+
+
+def _fusion() -> ModuleType:
+    """As above, for Open3D's two seconds."""
+    from dancedepth.pipeline import fusion
+
+    return fusion
 
 
 def _save_surface(surface: Surface, folder: RunFolder) -> None:

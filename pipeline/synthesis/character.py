@@ -135,7 +135,7 @@ def _skin(
     template, weights = anatomy.average_adult(body), anatomy.dense_weights(body)
     hidden = torch.zeros(len(template), dtype=torch.bool, device=template.device)
     for garment in garments:
-        hidden |= garment.cover(template, weights) > OVERLAP_M * (4 if garment.name == "skirt" else 1)
+        hidden |= garment.cover(template, weights) > OVERLAP_M * (2 if garment.name == "skirt" else 1)
     for asset in assets:
         hidden[asset.hides] = True
         if asset.replaces and "hair" not in asset.replaces:

@@ -58,21 +58,23 @@ def make_clip(config: SynthConfig, out: Path, body: BodyModel, observer: Observe
     """
     started = time.perf_counter()
     truth = RunFolder(out / "truth")
-    _claim(out, config)
+    _check(out)
     scene = make_scene(config, body)
+    frames = len(scene.motion.times_s)
+    _claim(out, config)
     storage.write_motion(truth.motion, scene.motion)
     _write_surface(truth.surface, scene)
-    observer.stage_started("render", config.frames)
+    observer.stage_started("render", frames)
     with _video_writer(out / "video.mp4", config) as stream:
         for index, picture in enumerate(render(scene, config)):
             _write_truth_images(truth, index, picture)
             stream.write(np.ascontiguousarray(picture.rgb.numpy()).data)
             observer.advanced()
-    _remove_later_frames(truth, config.frames)
+    _remove_later_frames(truth, frames)
     storage.write_json(truth.root / "truth.json", _summary(config, scene))
     seconds = time.perf_counter() - started
     observer.stage_finished("render", seconds, False)
-    return Clip(out / "video.mp4", truth.root, config.frames, scene.dressed.description, seconds)
+    return Clip(out / "video.mp4", truth.root, frames, scene.dressed.description, seconds)
 
 
 def render(scene: Scene, config: SynthConfig) -> Iterator[Picture]:
@@ -83,16 +85,25 @@ def render(scene: Scene, config: SynthConfig) -> Iterator[Picture]:
         yield renderer.render(torch.from_numpy(poses), noise)
 
 
-def _claim(out: Path, config: SynthConfig) -> None:
-    """Make the folder this clip's, unless it holds something else."""
+def _check(out: Path) -> None:
+    """The folder is free, or holds an earlier clip."""
     remedy = "Choose another folder, or empty this one."
     try:
         if out.exists() and not out.is_dir():
             raise RunFolderError("this is a file, not a folder", str(out), "Choose another folder.")
         if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
             raise RunFolderError("the folder holds files that are no clip of `dancedepth synth`", str(out), remedy)
-        (out / "truth" / "truth.json").unlink(missing_ok=True)
     except OSError as error:
+        raise StorageError(f"cannot use the folder ({error.strerror})", str(out), remedy) from error
+
+
+def _claim(out: Path, config: SynthConfig) -> None:
+    """Make the folder this clip's; what an earlier one left there no longer counts."""
+    try:
+        for path in (out / "truth" / "truth.json", out / "video.mp4"):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        remedy = "Choose another folder, or empty this one."
         raise StorageError(f"cannot use the folder ({error.strerror})", str(out), remedy) from error
     storage.write_json(out / MARKER, {"schema_version": SCHEMA_VERSION, "config": config.to_json()})
 

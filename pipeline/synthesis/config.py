@@ -31,7 +31,7 @@ class SynthConfig:
     seed: int = 0
     """Of the person, the clothes, the dance, the room and the light."""
     motion: Path | None = None
-    """A BVH file to follow; None: a procedural dance with a full turn."""
+    """A BVH file to follow, at most to its end; None: a procedural dance with a full turn."""
     motion_start_s: float = 0.0
     """Where in the BVH file to start."""
     garments: Path | None = None
@@ -61,7 +61,7 @@ class SynthConfig:
 
     @property
     def frames(self) -> int:
-        """How many frames the clip has; at least one."""
+        """How many frames are asked for; at least one."""
         return max(1, round(self.seconds * self.fps))
 
     def to_json(self) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from dancedepth.pipeline.synthesis.materials import Samples, hashed, step, value_noise
+from dancedepth.pipeline.synthesis.materials import Samples
+from dancedepth.pipeline.synthesis.noise import hashed, step, value_noise
 from jaxtyping import Float
 from torch import Tensor
 

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from dancedepth.models.body import SKIN_VERTICES, BodyModel, RestBody
 from dancedepth.pipeline.synthesis import anatomy
-from dancedepth.pipeline.synthesis.materials import value_noise
 from dancedepth.pipeline.synthesis.mesh import FAR_M, Mesh, clip, kept_faces, smoothed, subdivide, vertex_normals
+from dancedepth.pipeline.synthesis.noise import value_noise
 from jaxtyping import Float
 from torch import Tensor
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from dancedepth.models.body import SKIN_VERTICES, BodyModel, RestBody
-from dancedepth.pipeline.synthesis.rotations import about, about_axis, eased, hinge_frame, split_twist, swing
+from dancedepth.models.body import BodyModel, RestBody
+from dancedepth.pipeline.synthesis.draws import between
+from dancedepth.pipeline.synthesis.footwork import Feet, place_leg, place_root, steps
+from dancedepth.pipeline.synthesis.rotations import about, about_axis, eased, split_twist, swing
 from jaxtyping import Float
 from torch import Tensor
 
@@ -28,11 +29,6 @@ ARM_POSES: tuple[tuple[float, float, float, float], ...] = (
     (0.85, 0.35, 0.15, 1.45),  # chest high, bent
 )
 """Direction of the upper arm (out, forward, up) and how far the elbow bends, radians."""
-LEG_SLACK = 0.992
-"""Legs are stretched to at most this share of their length; a fully stretched knee snaps."""
-ANKLE_LIFT_M = 0.07
-STEP_SHARE = 0.62
-"""Share of a beat that a foot spends in the air."""
 
 
 @dataclass(frozen=True)
@@ -57,72 +53,36 @@ def dance(body: BodyModel, rest: RestBody, frames: int, fps: float, seed: int, s
     generator = torch.Generator().manual_seed(seed + 7919)
     seconds = frames / fps
     time = torch.arange(frames, dtype=torch.float64) / fps
-    beats = max(8.0 * max(1, round(seconds / 4)), seconds * _between(generator, 2.5, 3.0)) / seconds
+    beats = max(8.0 * max(1, round(seconds / 4)), seconds * between(generator, 2.5, 3.0)) / seconds
     phase = time * beats
     scale = rest.height_m / 1.75
     yaw = _turns(time, seconds, generator)
-    feet = _steps(phase, yaw, beats, scale, generator, body, rest)
+    feet = steps(phase, yaw, beats, scale, generator, body, rest)
     return _assemble(body, rest, phase, yaw, feet, generator, sole_m)
-
-
-@dataclass(frozen=True)
-class _Feet:
-    ankle: Float[Tensor, "n 2 3"]
-    """Left, right: relative to the ankles' height when standing."""
-    yaw: Float[Tensor, "n 2"]
-    pitch: Float[Tensor, "n 2"]
-    """Toes down, radians."""
 
 
 def _turns(time: Tensor, seconds: float, generator: torch.Generator) -> Float[Tensor, "n"]:
     """Heading: swaying, with a full turn in the middle of every period."""
     count = max(1, round(seconds / 4))
     period = seconds / count
-    sway = 0.3 * torch.sin(2 * math.pi * time / period * 2 + _between(generator, 0, 6))
+    sway = 0.3 * torch.sin(2 * math.pi * time / period * 2 + between(generator, 0, 6))
     turned = torch.zeros_like(time)
     for index in range(count):
-        sign = 1.0 if _between(generator, 0, 1) < 0.5 else -1.0
+        sign = 1.0 if between(generator, 0, 1) < 0.5 else -1.0
         turned += sign * 2 * math.pi * eased((time - index * period) / period, 0.10, 0.94)
     return turned + sway * (1 - 0.6 * torch.sin(math.pi * time / seconds))
 
 
-def _steps(
-    phase: Tensor, yaw: Tensor, beats: float, scale: float, generator: torch.Generator, body: BodyModel, rest: RestBody
-) -> _Feet:
-    """Feet that stand where they were put until their next step; left on even beats, right on odd."""
-    count = int(phase[-1]) + 4
-    wander = 0.09 * scale * torch.randn(count, 2, generator=generator, dtype=torch.float64).clamp(-1.3, 1.3)
-    width = scale * (0.11 + 0.09 * torch.rand(count, generator=generator, dtype=torch.float64))
-    beat_yaw = torch.from_numpy(np.interp(np.arange(count) - 0.3, phase.numpy(), yaw.numpy()))
-    ankles, yaws, pitches = [], [], []
-    for side, sign in ((0, 1.0), (1, -1.0)):
-        # The k-th spot is reached at beat 2k + side - 1 and left 1.38 beats later; its heading is the body's between.
-        spots = torch.arange(side, count, 2)
-        heading = beat_yaw[spots] + sign * 0.22
-        out = torch.stack((heading.cos(), heading.sin()), dim=1) * sign * width[spots, None]
-        where = out + 0.5 * wander[spots] + 0.5 * wander[(spots - 1).clamp_min(0)]
-        slot = ((phase - side + 2) / 2).floor().long().clamp(0, len(spots) - 1)
-        share = (((phase - side + 2) / 2 - slot) * 2 - (1 - STEP_SHARE)).clamp(0, STEP_SHARE) / STEP_SHARE
-        before, after = (slot - 1).clamp_min(0), slot.clamp(max=len(spots) - 1)
-        moved = share * share * (3 - 2 * share)
-        place = torch.lerp(where[before], where[after], moved[:, None])
-        lift = scale * ANKLE_LIFT_M * torch.sin(math.pi * share) ** 2
-        ankles.append(torch.cat((place, lift[:, None]), dim=1))
-        yaws.append(torch.lerp(heading[before], heading[after], moved))
-        pitches.append(0.55 * torch.sin(math.pi * share) * (1 - share))
-    return _Feet(torch.stack(ankles, dim=1), torch.stack(yaws, dim=1), torch.stack(pitches, dim=1))
-
-
 def _assemble(
-    body: BodyModel, rest: RestBody, phase: Tensor, yaw: Tensor, feet: _Feet, generator: torch.Generator, sole_m: float
+    body: BodyModel, rest: RestBody, phase: Tensor, yaw: Tensor, feet: Feet, generator: torch.Generator, sole_m: float
 ) -> WorldMotion:
     count = len(phase)
     heads = rest.bone_poses[:, :3, 3].double()
     scale = rest.height_m / 1.75
     rotations = torch.eye(3, dtype=torch.float64).repeat(count, len(heads), 1, 1)
     beat = 2 * math.pi * phase
-    sway = torch.sin(beat / 2 + _between(generator, 0, 1))
-    roll = 0.09 * _between(generator, 0.6, 1.3) * sway
+    sway = torch.sin(beat / 2 + between(generator, 0, 1))
+    roll = 0.09 * between(generator, 0.6, 1.3) * sway
     tilt = 0.06 + 0.05 * torch.sin(beat)
     pelvis = about("z", yaw) @ about("y", roll) @ about("x", tilt)
     rotations[:, 0] = pelvis
@@ -130,9 +90,9 @@ def _assemble(
     for side, sign in (("L", 1.0), ("R", -1.0)):
         _arm(body, heads, rotations, phase, side, sign, generator)
         _hand(body, rotations, phase, side, sign, generator)
-    root = _root(body, heads, pelvis, feet, beat, sway, scale, sole_m, rest)
+    root = place_root(body, heads, pelvis, feet, beat, sway, scale, sole_m, rest)
     for index, side in enumerate("LR"):
-        _leg(body, heads, rotations, pelvis, root, feet, index, side, sole_m, rest)
+        place_leg(body, heads, rotations, pelvis, root, feet, index, side, sole_m, rest)
     return WorldMotion(rotations.float(), root.float())
 
 
@@ -140,13 +100,13 @@ def _spine(
     body: BodyModel, rotations: Tensor, beat: Tensor, roll: Tensor, tilt: Tensor, generator: torch.Generator
 ) -> None:
     """Shoulders stay more level than the hips and turn against them; the head nods on the beat."""
-    twist = 0.28 * torch.sin(beat / 4 + _between(generator, 0, 6)) + 0.12 * torch.sin(beat / 2)
-    side = -1.25 * roll + 0.08 * torch.sin(beat / 4 + _between(generator, 0, 6))
-    bend = -0.8 * tilt + 0.10 * torch.sin(beat / 4 + _between(generator, 0, 6))
+    twist = 0.28 * torch.sin(beat / 4 + between(generator, 0, 6)) + 0.12 * torch.sin(beat / 2)
+    side = -1.25 * roll + 0.08 * torch.sin(beat / 4 + between(generator, 0, 6))
+    bend = -0.8 * tilt + 0.10 * torch.sin(beat / 4 + between(generator, 0, 6))
     for name in ("spine05", "spine04", "spine03", "spine02", "spine01"):
         rotations[:, body.bone(name)] = about("z", twist / 5) @ about("y", side / 5) @ about("x", bend / 5)
     nod = 0.08 * torch.sin(beat) + 0.05
-    look = -0.7 * twist + 0.15 * torch.sin(beat / 8 + _between(generator, 0, 6))
+    look = -0.7 * twist + 0.15 * torch.sin(beat / 8 + between(generator, 0, 6))
     for name in ("neck01", "neck02", "neck03", "head"):
         rotations[:, body.bone(name)] = about("z", look / 4) @ about("x", nod / 4) @ about("y", -side / 6)
 
@@ -161,12 +121,12 @@ def _arm(
     order = torch.randint(len(keys), (number,), generator=generator)
     same = torch.nonzero(order[1:] == order[:-1])[:, 0] + 1
     order[same] = (order[same] + 4) % len(keys)
-    at = phase / every + (0.0 if side == "L" else _between(generator, 0, 0.5))
+    at = phase / every + (0.0 if side == "L" else between(generator, 0, 0.5))
     slot = at.floor().long()
     share = ((at - slot) / 0.8).clamp(0, 1)
     share = share * share * (3 - 2 * share)
     pose = torch.lerp(keys[order[slot]], keys[order[slot + 1]], share[:, None])
-    wave = torch.sin(math.pi * phase + _between(generator, 0, 6))
+    wave = torch.sin(math.pi * phase + between(generator, 0, 6))
     direction = torch.nn.functional.normalize(pose[:, :3] + 0.10 * wave[:, None] * torch.tensor([0.2, 0.4, 0.8]), dim=1)
     # (out, forward, up) to the body's axes: x left, y back, z up.
     target = torch.stack((sign * direction[:, 0], -direction[:, 1], direction[:, 2]), dim=1)
@@ -192,7 +152,7 @@ def _hand(
     body: BodyModel, rotations: Tensor, phase: Tensor, side: str, sign: float, generator: torch.Generator
 ) -> None:
     """Wrists wave, fingers open and close a little."""
-    start = _between(generator, 0, 6)
+    start = between(generator, 0, 6)
     rotations[:, body.bone(f"wrist.{side}")] = about("x", 0.3 * torch.sin(math.pi * phase + start)) @ about(
         "z", sign * 0.2 * torch.sin(math.pi * phase + start + 1)
     )
@@ -201,89 +161,3 @@ def _hand(
     for finger in "2345":
         for joint in "123":
             rotations[:, body.bone(f"finger{finger}-{joint}.{side}")] = about_axis(axis, curl)
-
-
-def _root(
-    body: BodyModel,
-    heads: Tensor,
-    pelvis: Tensor,
-    feet: _Feet,
-    beat: Tensor,
-    sway: Tensor,
-    scale: float,
-    sole_m: float,
-    rest: RestBody,
-) -> Float[Tensor, "n 3"]:
-    """Between the feet, swaying over one and the other, low enough that both legs reach."""
-    middle = feet.ankle[..., :2].mean(dim=1)
-    window = max(1, len(middle) // 16)
-    padded = torch.cat((middle[:1].expand(window, 2), middle, middle[-1:].expand(window, 2)))
-    smooth = padded.unfold(0, 2 * window + 1, 1).mean(dim=-1)
-    side = pelvis[:, :, 0]
-    ground = smooth + 0.035 * scale * sway[:, None] * side[:, :2]
-    bob = 0.022 * scale * (1 - torch.cos(beat)) / 2 + 0.02 * scale
-    floor_to_ankle = _standing_ankle_m(body, rest) + sole_m
-    tallest = torch.full_like(bob, torch.inf)
-    for index, name in enumerate("LR"):
-        hip, knee, ankle = (heads[body.bone(f"{n}.{name}")] for n in ("upperleg01", "lowerleg01", "foot"))
-        reach = LEG_SLACK * ((knee - hip).norm() + (ankle - knee).norm())
-        offset = (pelvis @ (hip - heads[0]))[:, :3]
-        target = feet.ankle[:, index].clone()
-        flat = (ground + offset[:, :2] - target[:, :2]).norm(dim=1).clamp(max=0.9 * float(reach))
-        height = target[:, 2] + floor_to_ankle + (reach**2 - flat**2).sqrt() - offset[:, 2]
-        tallest = torch.minimum(tallest, height)
-    return torch.cat((ground, (tallest - bob)[:, None]), dim=1)
-
-
-def _standing_ankle_m(body: BodyModel, rest: RestBody) -> float:
-    """Height of the ankle joint over the bare sole."""
-    sole = rest.vertices[:SKIN_VERTICES, 2].min()
-    return float(rest.bone_poses[body.bone("foot.L"), 2, 3] - sole)
-
-
-def _leg(
-    body: BodyModel,
-    heads: Tensor,
-    rotations: Tensor,
-    pelvis: Tensor,
-    root: Tensor,
-    feet: _Feet,
-    index: int,
-    side: str,
-    sole_m: float,
-    rest: RestBody,
-) -> None:
-    """Hip and knee such that the ankle is where it must be; knees point where the toes do."""
-    hip, knee, ankle = (heads[body.bone(f"{n}.{side}")] for n in ("upperleg01", "lowerleg01", "foot"))
-    hip_at = root + pelvis @ (hip - heads[0])
-    lifted = feet.ankle[:, index] + torch.tensor([0, 0, _standing_ankle_m(body, rest) + sole_m], dtype=torch.float64)
-    # A foot on its toes carries its ankle up: the ball of the foot stays down.
-    lifted = lifted + torch.stack((0 * feet.pitch[:, index],) * 2 + (0.11 * feet.pitch[:, index],), dim=1)
-    heading = feet.yaw[:, index]
-    forward = torch.stack((heading.sin(), -heading.cos(), torch.zeros_like(heading)), dim=1)
-    middle = two_bone(hip_at, lifted, (knee - hip).norm(), (ankle - knee).norm(), forward)
-    rest_pole = heads.new_tensor([0.0, -1.0, 0.0])
-    upper = hinge_frame(middle - hip_at, forward) @ hinge_frame((knee - hip)[None], rest_pole[None]).mT
-    lower = hinge_frame(lifted - middle, forward) @ hinge_frame((ankle - knee)[None], rest_pole[None]).mT
-    foot = about("z", heading) @ about("x", feet.pitch[:, index])
-    rotations[:, body.bone(f"upperleg01.{side}")] = pelvis.mT @ upper
-    rotations[:, body.bone(f"lowerleg01.{side}")] = upper.mT @ lower
-    rotations[:, body.bone(f"foot.{side}")] = lower.mT @ foot
-
-
-def two_bone(
-    start: Float[Tensor, "n 3"], end: Float[Tensor, "n 3"], upper: Tensor, lower: Tensor, pole: Float[Tensor, "n 3"]
-) -> Float[Tensor, "n 3"]:
-    """The middle joint of a chain of two bones of given lengths, bent towards `pole`."""
-    along = end - start
-    distance = along.norm(dim=1).clamp(max=float(upper + lower) * 0.9999)
-    direction = along / along.norm(dim=1, keepdim=True)
-    share = (upper**2 - lower**2 + distance**2) / (2 * distance)
-    height = (upper**2 - share**2).clamp_min(0).sqrt()
-    across = pole - (pole * direction).sum(dim=1, keepdim=True) * direction
-    across = torch.nn.functional.normalize(across, dim=1)
-    return start + direction * share[:, None] + across * height[:, None]
-
-
-def _between(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(1, generator=generator))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from dancedepth.models.body import BodyModel, RestBody
+from dancedepth.pipeline.synthesis.draws import between, chance, pick
 from dancedepth.pipeline.synthesis.face import Skin
 from dancedepth.pipeline.synthesis.garments import SOLE_TOP_Z, Fit, Garment, Tailor
 from dancedepth.pipeline.synthesis.hair import STYLES, Style
@@ -15,7 +15,6 @@ from dancedepth.pipeline.synthesis.materials import PATTERNS, Cloth, Hair, Mater
 from torch import Generator
 
 Color = tuple[float, float, float]
-T = TypeVar("T")
 
 SKIN_TONES: tuple[Color, ...] = (
     (0.66, 0.44, 0.34), (0.58, 0.36, 0.26), (0.46, 0.27, 0.18),
@@ -55,35 +54,35 @@ class Outfit:
 def draw_outfit(generator: Generator) -> Outfit:
     """A person's looks and clothes."""
     seed = int(torch.randint(2**20, (1,), generator=generator))
-    tone = _pick(generator, SKIN_TONES)
+    tone = pick(generator, SKIN_TONES)
     lips: Color = (min(tone[0] * 0.9, 0.6), tone[1] * 0.50, tone[2] * 0.55)
-    hair_color = HAIR_COLORS[0] if tone[0] < 0.4 else _pick(generator, HAIR_COLORS)
+    hair_color = HAIR_COLORS[0] if tone[0] < 0.4 else pick(generator, HAIR_COLORS)
     brows: Color = (hair_color[0] * 0.6, hair_color[1] * 0.6, hair_color[2] * 0.6)
-    style = _pick(generator, STYLES)
-    stubble = _between(generator, 0, 0.9) if style == "short" else 0.0
-    leg = _pick(generator, ("trousers", "trousers", "cropped", "shorts", "skirt"))
-    sleeve = _pick(generator, tuple(SLEEVES_M))
-    fold = _between(generator, 0.003, 0.007)
-    top_fit = Fit(_between(generator, 0.012, 0.020), _between(generator, 0.004, 0.03), fold, seed)
+    style = pick(generator, STYLES)
+    stubble = between(generator, 0, 0.9) if style == "short" else 0.0
+    leg = pick(generator, ("trousers", "trousers", "cropped", "shorts", "skirt"))
+    sleeve = pick(generator, tuple(SLEEVES_M))
+    fold = between(generator, 0.003, 0.007)
+    top_fit = Fit(between(generator, 0.012, 0.020), between(generator, 0.004, 0.03), fold, seed)
     close = leg != "skirt" and sleeve == "tank"
-    loose = _between(generator, 0.0, 0.012 if close else 0.035)
+    loose = between(generator, 0.0, 0.012 if close else 0.035)
     lower_fit = Fit(0.007, loose, 0.6 * fold, seed + 1)
     top = _cloth(generator)
     lower = _lower_cloth(generator, top, leg)
-    shoe = Shoe(_color(generator), (0.72, 0.70, 0.66) if _chance(generator, 0.7) else _color(generator), SOLE_TOP_Z)
+    shoe = Shoe(_color(generator), (0.72, 0.70, 0.66) if chance(generator, 0.7) else _color(generator), SOLE_TOP_Z)
     return Outfit(
         seed=seed,
         skin=Skin(tone, lips, brows, stubble),
-        iris=_pick(generator, IRISES),
+        iris=pick(generator, IRISES),
         hair_style=style,
-        hair_m=_between(generator, 0.010, 0.024),
+        hair_m=between(generator, 0.010, 0.024),
         hair=Hair(hair_color),
         sleeve=sleeve,
-        neck_m=_between(generator, 0.0, 0.03),
-        vee_m=_between(generator, 0.03, 0.08) if _chance(generator, 0.3) else 0.0,
-        tucked=leg == "skirt" or _chance(generator, 0.2),
+        neck_m=between(generator, 0.0, 0.03),
+        vee_m=between(generator, 0.03, 0.08) if chance(generator, 0.3) else 0.0,
+        tucked=leg == "skirt" or chance(generator, 0.2),
         leg=leg,
-        skirt_z=_between(generator, -0.45, -0.15),
+        skirt_z=between(generator, -0.45, -0.15),
         top_fit=top_fit,
         lower_fit=lower_fit,
         materials={"top": top, "trousers": lower, "skirt": lower, "shoes": shoe},
@@ -108,38 +107,24 @@ def sew(body: BodyModel, rest: RestBody, outfit: Outfit, detail: int, without: f
 
 
 def _cloth(generator: Generator) -> Cloth:
-    pattern = _pick(generator, PATTERNS)
+    pattern = pick(generator, PATTERNS)
     scale = {"stripes": 0.06, "pinstripes": 0.025, "checks": 0.07, "dots": 0.05, "blotches": 0.06}.get(pattern, 0.05)
-    scale *= _between(generator, 0.7, 1.4)
-    return Cloth(_color(generator), _color(generator), pattern, scale, _chance(generator, 0.35))
+    scale *= between(generator, 0.7, 1.4)
+    return Cloth(_color(generator), _color(generator), pattern, scale, chance(generator, 0.35))
 
 
 def _lower_cloth(generator: Generator, top: Cloth, leg: str) -> Cloth:
-    kind = _between(generator, 0, 1)
+    kind = between(generator, 0, 1)
     if kind < 0.35 and leg != "skirt":
         return Cloth((0.035, 0.06, 0.14), (0.10, 0.15, 0.26), "denim", 0.05, False)
     if kind < 0.55 and leg != "skirt":
         return Cloth((0.02, 0.02, 0.024), top.color, "side_stripe", 0.05, False)
-    return Cloth(
-        _color(generator), top.color, _pick(generator, ("plain", "plain", "checks", "pinstripes")), 0.06, False
-    )
+    return Cloth(_color(generator), top.color, pick(generator, ("plain", "plain", "checks", "pinstripes")), 0.06, False)
 
 
 def _color(generator: Generator) -> Color:
-    hue, share = _between(generator, 0, 1), _between(generator, 0, 1)
-    saturation = _between(generator, 0.35, 0.85) if share < 0.7 else _between(generator, 0, 0.12)
-    value = _between(generator, 0.15, 0.9)
+    hue, share = between(generator, 0, 1), between(generator, 0, 1)
+    saturation = between(generator, 0.35, 0.85) if share < 0.7 else between(generator, 0, 0.12)
+    value = between(generator, 0.15, 0.9)
     r, g, b = colorsys.hsv_to_rgb(hue, saturation, value)
     return (r**2.2 + 0.01, g**2.2 + 0.01, b**2.2 + 0.01)
-
-
-def _between(generator: Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(1, generator=generator))
-
-
-def _chance(generator: Generator, share: float) -> bool:
-    return _between(generator, 0, 1) < share
-
-
-def _pick(generator: Generator, options: tuple[T, ...]) -> T:
-    return options[int(torch.randint(len(options), (1,), generator=generator))]

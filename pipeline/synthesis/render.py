@@ -14,8 +14,8 @@ from dancedepth.models.body import skin_points
 from dancedepth.models.geometry import Camera, project
 from dancedepth.models.raster import Raster, rasterize
 from dancedepth.pipeline.synthesis.character import DressedBody
-from dancedepth.pipeline.synthesis.materials import step
 from dancedepth.pipeline.synthesis.mesh import vertex_normals
+from dancedepth.pipeline.synthesis.noise import step
 from dancedepth.pipeline.synthesis.room import Backdrop, Room
 from dancedepth.pipeline.synthesis.shadows import ShadowMap
 from dancedepth.pipeline.synthesis.staging import View

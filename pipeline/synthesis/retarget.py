@@ -11,40 +11,17 @@ from dataclasses import dataclass
 import roma
 import torch
 from dancedepth.models.body import SKIN_VERTICES, BodyModel, RestBody
-from dancedepth.pipeline.errors import StorageError
 from dancedepth.pipeline.synthesis.bvh import Capture
 from dancedepth.pipeline.synthesis.motion import WorldMotion
-from dancedepth.pipeline.synthesis.rotations import about, about_axis, swing
+from dancedepth.pipeline.synthesis.performer import Joints, joints_at
+from dancedepth.pipeline.synthesis.rotations import about_axis, swing
 from jaxtyping import Float
 from torch import Tensor
 
-NAMES = {
-    "hips": ("Hips", "Hip", "pelvis", "mixamorig:Hips"),
-    "neck": ("Neck", "neck", "mixamorig:Neck"),
-    "head": ("Head", "head", "mixamorig:Head"),
-    "shoulder": ("Arm", "Shoulder", "UpperArm"),
-    "elbow": ("ForeArm", "Elbow", "LowerArm"),
-    "wrist": ("Hand", "Wrist"),
-    "hip": ("UpLeg", "Hip", "UpperLeg", "Thigh"),
-    "knee": ("Leg", "Knee", "LowerLeg", "Shin"),
-    "ankle": ("Foot", "Ankle"),
-    "toe": ("ToeBase", "Toe", "Toe_End"),
-}
-"""Names of each joint in the files that are about; limbs' have Left or Right before them. `Arm` comes before
-`Shoulder`, which is the collar bone where both occur."""
 TWIST_WINDOW_S = 0.3
 """Twist is averaged over about this time: it is ill-defined while a limb is straight."""
 STRAIGHT = 0.25
 """Sine of the bend below which a limb's own plane counts for little."""
-
-
-@dataclass(frozen=True)
-class _Joints:
-    """Joint positions and the head's rotation, in a world with z up; rows are frames."""
-
-    at: dict[str, Float[Tensor, "n 3"]]
-    head: Float[Tensor, "n 3 3"]
-    """World from the body's head, on the assumption that the recording began with a level gaze."""
 
 
 def retarget(
@@ -55,7 +32,7 @@ def retarget(
     Raises:
         StorageError: the skeleton lacks a joint that is needed.
     """
-    joints = _resampled(capture, times_s)
+    joints = joints_at(capture, times_s)
     heads = rest.bone_poses[:, :3, 3].double()
     rotations = torch.eye(3, dtype=torch.float64).repeat(len(times_s), len(heads), 1, 1)
     step_s = float(times_s[1] - times_s[0]) if len(times_s) > 1 else 1.0
@@ -70,73 +47,6 @@ def retarget(
     return _grounded(body, rest, rotations.float(), root.float(), sole_m)
 
 
-def _resampled(capture: Capture, times_s: Float[Tensor, "n"]) -> _Joints:
-    index = _find_joints(capture)
-    start = 1 if len(capture.positions) > 2 and _jumps(capture) else 0
-    at = (times_s.double() / capture.frame_s + start).clamp(0, len(capture.positions) - 1)
-    before = at.floor().long().clamp(max=max(len(capture.positions) - 2, 0))
-    after = (before + 1).clamp(max=len(capture.positions) - 1)
-    share = (at - before)[:, None, None]
-    positions = torch.lerp(capture.positions[before], capture.positions[after], share)
-    world = _upright(capture, index)
-    positions = positions @ world.T
-    turned = world @ capture.rotations[:, index["head"]] @ capture.rotations[:1, index["head"]].mT @ world.T
-    across = world @ (capture.positions[0, index["shoulder.L"]] - capture.positions[0, index["shoulder.R"]])
-    turned = turned @ about("z", torch.atan2(across[1], across[0])[None])
-    step = roma.rotmat_to_rotvec(turned[before].mT @ turned[after])
-    between = turned[before] @ roma.rotvec_to_rotmat(step * share[..., 0])
-    joints = {name: positions[:, j] for name, j in index.items()}
-    return _Joints(joints, _facing_camera(joints, between))
-
-
-def _find_joints(capture: Capture) -> dict[str, int]:
-    names = {name.split(":")[-1].lower(): j for j, name in reversed(list(enumerate(capture.names)))}
-    found: dict[str, int] = {}
-    for key in ("hips", "neck", "head"):
-        found[key] = _first(names, NAMES[key], key)
-    for side, prefix in (("L", "Left"), ("R", "Right")):
-        for key in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toe"):
-            found[f"{key}.{side}"] = _first(names, tuple(prefix + n for n in NAMES[key]), prefix + " " + key)
-    return found
-
-
-def _first(names: dict[str, int], options: tuple[str, ...], what: str) -> int:
-    for option in options:
-        if option.lower() in names:
-            return names[option.lower()]
-    raise StorageError(
-        f"the skeleton has no joint for {what.lower()}", "--motion", f"Name it one of: {', '.join(options)}."
-    )
-
-
-def _jumps(capture: Capture) -> bool:
-    """Whether the first frame is a T-pose set before the motion, as in files converted from CMU's."""
-    moved = capture.positions.diff(dim=0)
-    relative = (moved - moved[:, :1]).norm(dim=-1).mean(dim=1)
-    return bool(relative[0] > 4 * relative[1:].median() + 1e-9)
-
-
-def _upright(capture: Capture, index: dict[str, int]) -> Float[Tensor, "3 3"]:
-    """World (z up) from the file's axes: the axis along which heads are above ankles most of the time is up."""
-    feet = (capture.positions[:, index["ankle.L"]] + capture.positions[:, index["ankle.R"]]) / 2
-    up = (capture.positions[:, index["head"]] - feet).mean(dim=0)
-    if up.abs().argmax() == 1:
-        return torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=torch.float64)
-    return torch.eye(3, dtype=torch.float64)
-
-
-def _facing_camera(joints: dict[str, Float[Tensor, "n 3"]], head: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
-    """Turn everything so that the dancer starts facing -y, on a path about the origin; the head turns with it."""
-    left = (joints["hip.L"] - joints["hip.R"])[0]
-    yaw = -torch.atan2(left[1], left[0])
-    turn = about("z", yaw[None])[0]
-    path = joints["hips"][:, :2]
-    centre = torch.cat(((path.amin(dim=0) + path.amax(dim=0)) / 2, path.new_zeros(1)))
-    for name, points in joints.items():
-        joints[name] = (points - centre) @ turn.T
-    return turn @ head
-
-
 def _frame(across: Float[Tensor, "n 3"], up: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:
     """Axes whose first is `across` and whose third leans to `up`."""
     first = torch.nn.functional.normalize(across, dim=-1)
@@ -144,7 +54,7 @@ def _frame(across: Float[Tensor, "n 3"], up: Float[Tensor, "n 3"]) -> Float[Tens
     return torch.stack((first, torch.linalg.cross(third, first, dim=-1), third), dim=-1)
 
 
-def _pelvis(joints: _Joints, body: BodyModel, heads: Float[Tensor, "j 3"]) -> Float[Tensor, "n 3 3"]:
+def _pelvis(joints: Joints, body: BodyModel, heads: Float[Tensor, "j 3"]) -> Float[Tensor, "n 3 3"]:
     """World from the body's pelvis: the line of the hips, and the lower back's direction."""
     at = joints.at
     middle = (at["hip.L"] + at["hip.R"]) / 2
@@ -156,7 +66,7 @@ def _pelvis(joints: _Joints, body: BodyModel, heads: Float[Tensor, "j 3"]) -> Fl
     return true @ _frame((hips[0] - hips[1])[None], up[None])[0].T
 
 
-def _chest(joints: _Joints, body: BodyModel, heads: Float[Tensor, "j 3"]) -> Float[Tensor, "n 3 3"]:
+def _chest(joints: Joints, body: BodyModel, heads: Float[Tensor, "j 3"]) -> Float[Tensor, "n 3 3"]:
     """World from the body's chest: the line of the shoulders, and the spine's direction."""
     at = joints.at
     true = _frame(at["shoulder.L"] - at["shoulder.R"], at["neck"] - (at["hip.L"] + at["hip.R"]) / 2)
@@ -186,7 +96,7 @@ _LEG = _Limb(("hip", "knee", "ankle"), ("upperleg", "lowerleg", "foot"), (0.0, -
 
 
 def _limb(
-    joints: _Joints,
+    joints: Joints,
     body: BodyModel,
     heads: Float[Tensor, "j 3"],
     rotations: Float[Tensor, "n j 3 3"],
@@ -246,7 +156,7 @@ def _twist(
 
 
 def _foot(
-    joints: _Joints, body: BodyModel, heads: Tensor, rotations: Tensor, shin: Float[Tensor, "n 3 3"], side: str
+    joints: Joints, body: BodyModel, heads: Tensor, rotations: Tensor, shin: Float[Tensor, "n 3 3"], side: str
 ) -> None:
     """The foot along ankle and toe; its roll stays the shin's."""
     toe = joints.at[f"toe.{side}"] - joints.at[f"ankle.{side}"]
@@ -254,7 +164,7 @@ def _foot(
     rotations[:, body.bone(f"foot.{side}")] = swing(rest_toe, (shin.mT @ toe[..., None])[..., 0])
 
 
-def _root(joints: _Joints, heads: Tensor, body: BodyModel, pelvis: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3"]:
+def _root(joints: Joints, heads: Tensor, body: BodyModel, pelvis: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3"]:
     """The middle of the hips where the performer's was, scaled by the length of the legs."""
     at = joints.at
     legs = [

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, RestBody
+from dancedepth.pipeline.errors import UsageError
 from dancedepth.pipeline.records import BodyMotion
 from dancedepth.pipeline.synthesis.bvh import read_bvh
 from dancedepth.pipeline.synthesis.character import DressedBody, dress
@@ -55,7 +56,7 @@ def make_scene(config: SynthConfig, body: BodyModel) -> Scene:
     moved = _moved(config, body, rest)
     poses = world_poses(body, rest, moved)
     view = frame_dancer(body, rest, poses, (config.width, config.height), config.seed)
-    times_s = np.arange(config.frames) / config.fps
+    times_s = np.arange(len(poses)) / config.fps
     motion = body_motion(body, rest, phenotype, poses, view, times_s)
     return Scene(rest, dressed, motion, view, Room(config.seed))
 
@@ -69,8 +70,14 @@ def draw_phenotype(generator: torch.Generator) -> Float[Tensor, "6"]:
 
 
 def _moved(config: SynthConfig, body: BodyModel, rest: RestBody) -> WorldMotion:
+    """The dance; a recorded one ends with its recording."""
     sole_m = SOLE_M * rest.height_m / 1.75
     if config.motion is None:
         return dance(body, rest, config.frames, config.fps, config.seed, sole_m)
+    capture = read_bvh(config.motion)
     times_s = torch.arange(config.frames, dtype=torch.float64) / config.fps + config.motion_start_s
-    return retarget(read_bvh(config.motion), body, rest, times_s, sole_m)
+    times_s = times_s[times_s <= capture.seconds]
+    if not len(times_s):
+        what = f"the recording ends at {capture.seconds:.2f} s"
+        raise UsageError(what, "--motion-start", "Choose an earlier start.")
+    return retarget(capture, body, rest, times_s, sole_m)

@@ -38,7 +38,7 @@ class ShadowMap:
         left, top = (int(value) for value in (pixels.amin(dim=0).floor() - border).tolist())
         right, bottom = (int(value) for value in (pixels.amax(dim=0).ceil() + border).tolist())
         camera = Camera(focal_px, -left, -top, right - left, bottom - top)
-        depth = rasterize(in_light, faces, camera).depth_m
+        depth = rasterize(in_light, faces, camera, front_only=True).depth_m
         return ShadowMap(self.to_light, self.pixel_m, self.blur_m, torch.where(depth > 0, depth, torch.inf), camera)
 
     def visibility(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,9 @@ import torch
 from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
 from dancedepth.pipeline.errors import StorageError, UsageError
 from dancedepth.pipeline.synthesis.bvh import Capture, read_bvh
+from dancedepth.pipeline.synthesis.config import SynthConfig
 from dancedepth.pipeline.synthesis.retarget import retarget
+from dancedepth.pipeline.synthesis.scene import make_scene
 from dancedepth.pipeline.synthesis.staging import world_poses
 
 # name: (parent, offset) of a performer in a T-pose, y up, facing +z, centimetres
@@ -168,3 +171,12 @@ def test_real_recordings_move_a_body_upright_and_on_the_floor(shared: Path, body
     limits = motion.rotations[:, [body.bone(f"lowerleg01.{s}") for s in "LR"]]
     flexed = ((limits.diagonal(dim1=-2, dim2=-1).sum(dim=-1) - 1) / 2).clamp(-1, 1).acos()
     assert float(flexed.max()) < 2.7
+
+
+def test_a_clip_ends_with_its_recording(tmp_path: Path, body: BodyModel) -> None:
+    path = tmp_path / "short.bvh"
+    path.write_text(bvh_text(12))  # a good third of a second
+    config = SynthConfig(seconds=2, fps=12, width=96, height=128, motion=path)
+    assert len(make_scene(config, body).motion.times_s) == 5
+    with pytest.raises(UsageError, match="--motion-start"):
+        make_scene(replace(config, motion_start_s=1.0), body)

@@ -7,7 +7,8 @@ from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
 from dancedepth.pipeline.errors import StorageError, UsageError
 from dancedepth.pipeline.synthesis import anatomy
 from dancedepth.pipeline.synthesis.character import dress
-from dancedepth.pipeline.synthesis.wardrobe import Wardrobe, bind, fit_asset, load_asset, read_binding
+from dancedepth.pipeline.synthesis.mhclo import bind, read_binding
+from dancedepth.pipeline.synthesis.wardrobe import Wardrobe, fit_asset, load_asset
 from PIL import Image
 
 MHCLO = """# a patch
