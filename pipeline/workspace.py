@@ -18,6 +18,8 @@ STAGE_OUTPUTS = {
     "fusion": ("surface.npz", "mesh.ply", "mesh.glb"),
 }
 """What each stage leaves behind, in the order of the stages; names that end in / are folders of one image a frame."""
+OPTIONAL_OUTPUTS = ("confidence/",)
+"""Folders that a stage makes in some of its configurations only."""
 OTHER_OUTPUTS = ("run.json", "dancer.glb", "preview.mp4", "report.html")
 """Files of the run folder's contract that belong to the run as a whole."""
 IMAGE_NAME = "[0-9]" * 6 + ".png"
@@ -88,6 +90,8 @@ class RunFolder:
         """Whether a stage's files are all here: one image for each of its `frames` in every image folder."""
         for name in STAGE_OUTPUTS[stage]:
             path = self.root / name
+            if name in OPTIONAL_OUTPUTS and not path.is_dir():
+                continue
             if name.endswith("/"):
                 if len(list(path.glob(IMAGE_NAME))) != frames:
                     return False

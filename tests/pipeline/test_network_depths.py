@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+import torch
+from dancedepth.models.body import BodyModel
+from dancedepth.models.hdnet import HDNet
+from dancedepth.pipeline.config import DepthsConfig
+from dancedepth.pipeline.depths import body_depths, load_geometry, network_depths
+from dancedepth.pipeline.errors import UsageError
+from dancedepth.pipeline.records import Silent
+from dancedepth.pipeline.workspace import RunFolder
+from tests.scenes import dancer, turning
+
+
+def test_untaught_networks_write_the_bodys_own_geometry(body: BodyModel, tmp_path: Path) -> None:
+    scene = dancer(body, 2, turning(2))
+    net = HDNet("small").eval()
+    found = network_depths(scene.frames, scene.motion, scene.mattes, body, net, RunFolder(tmp_path / "net"), Silent())
+    plain = body_depths(scene.motion, scene.mattes, body, RunFolder(tmp_path / "body"), Silent())
+    assert found.depth.indices == (0, 1)
+    assert found.confidence is not None and plain.confidence is None
+    for index in (0, 1):
+        person = scene.mattes.load(index) > 0
+        depth, expected = found.depth.load(index), plain.depth.load(index)
+        both = person & (expected > 0)
+        error = torch.from_numpy(abs(depth - expected)[both])
+        assert error.median() < 0.005 and error.quantile(0.9) < 0.03
+        assert (depth[~person] == 0).all() and (depth[person] > 0).all()
+        cosine = torch.from_numpy((found.normals.load(index) * plain.normals.load(index)).sum(-1)[both])
+        assert cosine.median() > 0.98
+        confidence = found.confidence.load(index)
+        assert confidence[person].min() > 0 and confidence.max() <= 1
+
+
+def test_a_folder_without_confidence_has_none(tmp_path: Path) -> None:
+    assert load_geometry(RunFolder(tmp_path), (0,)).confidence is None
+
+
+def test_networks_need_weights() -> None:
+    with pytest.raises(UsageError, match="need their weights"):
+        DepthsConfig("hdnet")
