@@ -9,6 +9,7 @@ from dancedepth.pipeline.depths import body_depths, load_geometry, network_depth
 from dancedepth.pipeline.errors import UsageError
 from dancedepth.pipeline.records import Silent
 from dancedepth.pipeline.workspace import RunFolder
+
 from tests.scenes import dancer, turning
 
 
