@@ -12,12 +12,14 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from dancedepth.cli.explain import explain
 
 LOG_NOTE = "log: "
 """Begins the note on an unexpected error that says where its log is."""
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}
+"""Whatever libraries and file names hold, it can be written."""
 
 
 @dataclass(frozen=True)
@@ -32,29 +34,28 @@ class Terminal:
 def own_terminal(verbosity: int = 0) -> Iterator[Terminal]:
     """Keep the terminal for the command while the block runs.
 
-    The log file is kept only if an unexpected error ends the block; a note on the error then says where it is.
+    The log is kept, as a file, only if an unexpected error ends the block; a note on the error then says where it is.
 
     Args:
         verbosity: 1 shows the program's log on stderr, 2 its details and the traceback of an error too.
     """
-    log = _open_log()
-    keep = False
-    try:
-        with _duplicate(1) as out, _duplicate(2) as err, _redirected(log), _logging(err, log, verbosity):
-            try:
-                yield Terminal(out, err)
-            except BaseException as error:
-                if verbosity > 1:
-                    traceback.print_exc(file=err)
-                if isinstance(error, Exception) and explain(error) is None:
-                    keep = True
-                    traceback.print_exc(file=log)
-                    error.add_note(f"{LOG_NOTE}{log.name}")
-                raise
-    finally:
-        log.close()
-        if not keep and log.name != os.devnull:
-            Path(log.name).unlink(missing_ok=True)
+    with (
+        _anonymous_file() as log,
+        _duplicate(1) as out,
+        _duplicate(2) as err,
+        _redirected(log),
+        _logging(err, log, verbosity),
+    ):
+        try:
+            yield Terminal(out, err)
+        except BaseException as error:
+            if verbosity > 1:
+                traceback.print_exc(file=err)
+            if isinstance(error, Exception) and explain(error) is None:
+                _flush()
+                log.seek(0)
+                error.add_note(f"{LOG_NOTE}{_kept(log.read(), error)}")
+            raise
 
 
 def write_log(error: BaseException) -> str:
@@ -62,20 +63,27 @@ def write_log(error: BaseException) -> str:
     for note in getattr(error, "__notes__", []):
         if note.startswith(LOG_NOTE):
             return str(note.removeprefix(LOG_NOTE))
-    with _open_log() as log:
-        traceback.print_exception(error, file=log)
-    return log.name
+    return _kept("", error)
 
 
-def _open_log() -> TextIO:
-    """A temporary file, or nowhere if there is no room for one."""
-    options: dict[str, Any] = {"mode": "w", "encoding": "utf-8", "errors": "replace", "buffering": 1}
+def _kept(said: str, error: BaseException) -> str:
+    """The name of a new file with what libraries said and the error's traceback; nowhere, if there is no room."""
+    text = said + "".join(traceback.format_exception(error))
     try:
         handle, name = tempfile.mkstemp(prefix="dancedepth-", suffix=".log")
+        with os.fdopen(handle, "w", **TEXT) as file:
+            file.write(text)
     except OSError:
-        return Path(os.devnull).open(**options)
-    os.close(handle)
-    return Path(name).open(**options)
+        return os.devnull
+    return name
+
+
+def _anonymous_file() -> TextIO:
+    """A file without a name, so that it is gone with its process however that ends."""
+    try:
+        return cast(TextIO, tempfile.TemporaryFile("w+", buffering=1, **TEXT))
+    except OSError:
+        return Path(os.devnull).open("w+", buffering=1, **TEXT)
 
 
 def _duplicate(stream: int) -> TextIO:
@@ -83,7 +91,7 @@ def _duplicate(stream: int) -> TextIO:
         handle = os.dup(stream)
     except OSError:  # closed by whoever started this
         handle = os.open(os.devnull, os.O_WRONLY)
-    return os.fdopen(handle, "w", encoding="utf-8", errors="replace")
+    return os.fdopen(handle, "w", **TEXT)
 
 
 @contextlib.contextmanager

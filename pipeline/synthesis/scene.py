@@ -64,8 +64,8 @@ def make_scene(config: SynthConfig, body: BodyModel) -> Scene:
 def draw_phenotype(generator: torch.Generator) -> Float[Tensor, "6"]:
     """An adult: any gender, 18 to about 60, most builds."""
     share = torch.rand(6, generator=generator)
-    low = torch.tensor([0.0, 0.52, 0.30, 0.25, 0.22, 0.30])
-    high = torch.tensor([1.0, 0.80, 0.75, 0.70, 0.52, 0.80])
+    low = torch.tensor([0.0, 0.52, 0.30, 0.25, 0.34, 0.30])
+    high = torch.tensor([1.0, 0.80, 0.75, 0.70, 0.54, 0.80])
     return low + (high - low) * share
 
 

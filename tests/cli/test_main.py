@@ -75,6 +75,8 @@ def test_an_interrupt_inside(failing: Callable[..., Any]) -> None:
 def test_an_interrupt_that_a_library_took_for_a_failure(
     command: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
     def reconstruct(*arguments: object) -> None:
         try:
             signal.raise_signal(signal.SIGINT)
