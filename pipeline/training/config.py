@@ -39,7 +39,7 @@ class DataConfig:
     """Of the people who move as a BVH file says."""
     fit_error: float = 1.5
     """How far off the body is that the networks are given; 1: as `fit_errors` says. At 1 the given normals are 17
-    degrees and the depth 39 mm off (validation people); a real fit of one rendered clip was 25 degrees and 52 mm off."""
+    degrees and the depth 39 mm off (validation people); a real fit of one clip 25 degrees and 52 mm."""
     detail: int = 1
     """How finely cloth is divided: 1 for 12 mm edges, 2 for half of that at 1.7 times the work."""
     workers: int = 2
