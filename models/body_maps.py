@@ -26,12 +26,11 @@ class BodyMaps:
         """0 where the body is not seen."""
         return self.raster.depth_m
 
-    def paste(self, window: Tensor, size: tuple[int, int]) -> Tensor:
-        """A map of the window, (h w) or (h w c), in an image of (height, width), zeros elsewhere."""
-        full = window.new_zeros((*size, *window.shape[2:]))
-        height, width = window.shape[:2]
-        full[self.top : self.top + height, self.left : self.left + width] = window
-        return full
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Where the window lies in the image."""
+        height, width = self.depth_m.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
 def render_body(vertices_cam: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], camera: Camera) -> BodyMaps | None:

@@ -54,16 +54,16 @@ def rasterize(
     """
     pixels = project(vertices_cam.clamp_min(torch.tensor([-torch.inf, -torch.inf, NEAR_M]).to(vertices_cam)), camera)
     kept = _faces_in_view(vertices_cam, pixels, faces, camera, front_only)
-    corners = pixels[faces[kept]].double()
-    inverse_z = 1.0 / vertices_cam[faces[kept]][..., 2].double()
-    rows_face, rows_y = _rows(corners, camera)
-    face, y, x = _spans(corners, rows_face, rows_y, camera)
-    weights = _screen_weights(corners[face], x, y)
-    depth = 1.0 / (weights * inverse_z[face]).sum(dim=1)
+    corners = pixels[faces[kept]]
+    inverse_z = 1.0 / vertices_cam[faces[kept]][..., 2]
+    rows_face, rows_y = _rows(corners.double(), camera)
+    face, y, x = _spans(corners.double(), rows_face, rows_y, camera)
+    depth = 1.0 / _inverse_depth(corners, inverse_z, face, x, y)
     if opaque is not None:
-        solid = opaque(kept[face], weights * inverse_z[face] * depth[:, None])
+        weights = _screen_weights(corners[face], x, y) * inverse_z[face]
+        solid = opaque(kept[face], weights / weights.sum(dim=1, keepdim=True))
         face, y, x, depth = face[solid], y[solid], x[solid], depth[solid]
-    key = (depth.clamp(0, 2000) * DEPTH_STEPS_PER_M).long() * (len(kept) + 1) + face
+    key = (depth.double().clamp(0, 2000) * DEPTH_STEPS_PER_M).long() * (len(kept) + 1) + face
     nearest = torch.full((camera.height * camera.width,), torch.iinfo(torch.int64).max, device=key.device)
     nearest.scatter_reduce_(0, y * camera.width + x, key, "amin")
     return _resolve(nearest, len(kept) + 1, kept, corners, inverse_z, camera, vertices_cam.dtype)
@@ -121,13 +121,31 @@ def _enumerate(first: Int[Tensor, "n"], count: Int[Tensor, "n"]) -> tuple[Int[Te
     return owner, first[owner] + torch.arange(len(owner), device=first.device) - begin[owner]
 
 
+def _inverse_depth(
+    corners: Float[Tensor, "k 3 2"],
+    inverse_z: Float[Tensor, "k 3"],
+    face: Int[Tensor, "p"],
+    x: Int[Tensor, "p"],
+    y: Int[Tensor, "p"],
+) -> Float[Tensor, "p"]:
+    """1 / z at pixel centres, which is affine in the image over each triangle."""
+    (ux, uy), (vx, vy) = ((corners[:, i] - corners[:, 0]).unbind(dim=1) for i in (1, 2))
+    du, dv = inverse_z[:, 1] - inverse_z[:, 0], inverse_z[:, 2] - inverse_z[:, 0]
+    area = ux * vy - uy * vx
+    along_x, along_y = (du * vy - dv * uy) / area, (dv * ux - du * vx) / area
+    low, high = inverse_z.amin(dim=1), inverse_z.amax(dim=1)
+    plane = torch.stack((corners[:, 0, 0], corners[:, 0, 1], inverse_z[:, 0], along_x, along_y, low, high), dim=1)[face]
+    at = plane[:, 2] + plane[:, 3] * (x + 0.5 - plane[:, 0]) + plane[:, 4] * (y + 0.5 - plane[:, 1])
+    return torch.minimum(torch.maximum(at, plane[:, 5]), plane[:, 6])
+
+
 def _screen_weights(corners: Float[Tensor, "p 3 2"], x: Int[Tensor, "p"], y: Int[Tensor, "p"]) -> Float[Tensor, "p 3"]:
     """Barycentric weights in the image plane, clamped to the triangle."""
-    (ax, ay), (bx, by), (cx, cy) = (corners[:, i].unbind(dim=1) for i in range(3))
-    px, py = x + 0.5, y + 0.5
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-    weight_b = ((px - ax) * (cy - ay) - (py - ay) * (cx - ax)) / area
-    weight_c = ((bx - ax) * (py - ay) - (by - ay) * (px - ax)) / area
+    to_pixel = torch.stack((x + 0.5 - corners[:, 0, 0], y + 0.5 - corners[:, 0, 1]), dim=1)
+    u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    weight_b = (to_pixel[:, 0] * v[:, 1] - to_pixel[:, 1] * v[:, 0]) / area
+    weight_c = (u[:, 0] * to_pixel[:, 1] - u[:, 1] * to_pixel[:, 0]) / area
     weights = torch.stack((1 - weight_b - weight_c, weight_b, weight_c), dim=1).clamp(0, 1)
     return weights / weights.sum(dim=1, keepdim=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, RestBody
@@ -13,6 +15,7 @@ from dancedepth.models.silhouettes import OPAQUE
 from dancedepth.pipeline.records import BodyMotion, Frame, FrameSource, GeometrySequence, ImageSequence, Observer
 from dancedepth.pipeline.storage import read_depth, read_mask, read_normals, write_depth, write_mask, write_normals
 from dancedepth.pipeline.workspace import RunFolder
+from jaxtyping import Float, UInt8
 
 
 def body_depths(
@@ -23,21 +26,39 @@ def body_depths(
     indices = [index for index in mattes.indices if motion.fitted[index]]
     observer.stage_started("depths", len(indices))
     written = []
-    for index in indices:
-        transforms = torch.from_numpy(motion.cam_from_rest[index : index + 1]).to(body.device)
-        maps = render_body(body.skin(rest.vertices, transforms)[0], body.faces, motion.camera)
-        alpha = mattes.load(index)
-        if maps is not None:
-            inside = torch.from_numpy(alpha >= OPAQUE)
-            size = (motion.camera.height, motion.camera.width)
-            depth = maps.paste(maps.depth_m, size).cpu() * inside
-            normals = maps.paste(maps.normals, size).cpu() * inside[..., None]
+    with ThreadPoolExecutor(max_workers=1) as writer:  # encoding keeps one core busy while the next frame is rendered
+        saved = writer.submit(int)
+        for index in indices:
+            depth, normals = _body_geometry(motion, index, rest, body, mattes.load(index))
+            saved.result()
             if depth.any():
-                write_depth(folder.depth(index), depth.numpy())
-                write_normals(folder.normals(index), normals.numpy())
+                saved = writer.submit(_write, folder, index, depth, normals)
                 written.append(index)
-        observer.advanced()
+            observer.advanced()
+        saved.result()
     return load_geometry(folder, tuple(written))
+
+
+def _body_geometry(
+    motion: BodyMotion, index: int, rest: RestBody, body: BodyModel, alpha: UInt8[np.ndarray, "h w"]
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w 3"]]:
+    """Depth and normals of the body inside the matte; zeros elsewhere."""
+    transforms = torch.from_numpy(motion.cam_from_rest[index : index + 1]).to(body.device)
+    maps = render_body(body.skin(rest.vertices, transforms)[0], body.faces, motion.camera)
+    depth, normals = np.zeros(alpha.shape, np.float32), np.zeros((*alpha.shape, 3), np.float32)
+    if maps is not None:
+        window = maps.window
+        inside = alpha[window] >= OPAQUE
+        depth[window] = maps.depth_m.cpu().numpy() * inside
+        normals[window] = maps.normals.cpu().numpy() * inside[..., None]
+    return depth, normals
+
+
+def _write(
+    folder: RunFolder, index: int, depth_m: Float[np.ndarray, "h w"], normals: Float[np.ndarray, "h w 3"]
+) -> None:
+    write_depth(folder.depth(index), depth_m)
+    write_normals(folder.normals(index), normals)
 
 
 def network_depths(
