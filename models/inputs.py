@@ -132,14 +132,13 @@ def body_maps(
     body: PosedBody, camera: Camera
 ) -> tuple[Float[Tensor, "1 h w"], Float[Tensor, "3 h w"], Float[Tensor, "3 h w"]]:
     """The body's depth in metres (0: not seen), normals and canonical coordinates in body heights."""
-    size = (camera.height, camera.width)
     maps = render_body(body.vertices_cam, body.faces, camera)
-    if maps is None:
-        none = body.vertices_cam.new_zeros(7, *size)
-        return none[:1], none[1:4], none[4:]
-    canonical = maps.raster.interpolate(body.faces, body.rest_vertices / body.height_m)
-    depth, normals, canonical = (maps.paste(one, size) for one in (maps.depth_m, maps.normals, canonical))
-    return depth[None], normals.permute(2, 0, 1), canonical.permute(2, 0, 1)
+    given = body.vertices_cam.new_zeros(7, camera.height, camera.width)
+    if maps is not None:
+        canonical = maps.raster.interpolate(body.faces, body.rest_vertices / body.height_m)
+        seen = torch.cat((maps.depth_m[..., None], maps.normals, canonical), dim=-1)
+        given[:, *maps.window] = seen.permute(2, 0, 1)
+    return given[:1], given[1:4], given[4:]
 
 
 def from_maps(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def body_depths(
     observer.stage_started("depths", len(indices))
     written = []
     with ThreadPoolExecutor(max_workers=1) as writer:  # encoding keeps one core busy while the next frame is rendered
-        saved = writer.submit(int)
+        saved: Future[Any] = writer.submit(int)
         for index in indices:
             depth, normals = _body_geometry(motion, index, rest, body, mattes.load(index))
             saved.result()
