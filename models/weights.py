@@ -245,7 +245,8 @@ def _from_url(source: UrlSource, scratch: Path, size_bytes: int) -> Path:
     part = scratch / "download"
     left = size_bytes + 1  # one more than the right file has, so that an endless answer ends and is found too long
     try:
-        with urllib.request.urlopen(source.url, timeout=URL_TIMEOUT_S) as answer, part.open("wb") as file:
+        opener = urllib.request.build_opener()  # reads the proxy settings of now, not those of the first call
+        with opener.open(source.url, timeout=URL_TIMEOUT_S) as answer, part.open("wb") as file:
             while left and (block := answer.read(min(left, 1 << 16))):
                 file.write(block)
                 left -= len(block)

@@ -79,6 +79,7 @@ def files(out: Path) -> set[str]:
     return {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
 
 
+IMAGES = ("masks", "depth", "normals", "confidence")
 KILLER = """
 import json, os, sys
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_killed_in_any_stage_it_goes_on_there(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
     stories = [json.loads(line) for line in done.stdout.splitlines()]
     assert [story[0] for story in stories] == list(STAGE_OUTPUTS)
-    images = {f"{kind}/{index:06d}.png" for kind in ("masks", "depth", "normals") for index in range(FRAMES)}
+    images = {f"{kind}/{index:06d}.png" for kind in IMAGES for index in range(FRAMES)}
     single = {"run.json", "tracks.json", "motion.npz", "surface.npz", "mesh.ply", "mesh.glb"}
     for number, (stage, code, left, reused) in enumerate(stories):
         assert code == -signal.SIGKILL
