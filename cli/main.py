@@ -30,17 +30,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait slow each other down
     given = list(sys.argv[1:] if arguments is None else arguments)
     with interruptible() as interruption:
-        try:
-            code = build_app(given)(args=given, prog_name="dancedepth", standalone_mode=False)
+        code = _run(given, interruption)
+        if interruption.signal is not None and arguments is None:
             sys.stdout.flush()
-            stopped = interruption.signal is not None or code == interruption.exit_code
-            return _interrupted(interruption) if stopped else int(code or 0)
-        except BrokenPipeError:
-            return _nobody_reads()
-        except (KeyboardInterrupt, typer.Abort):
-            return _interrupted(interruption)
-        except Exception as error:  # noqa: BLE001 - the boundary
-            return _interrupted(interruption) if interruption.signal is not None else _failed(error)
+            os._exit(code)  # threads of the libraries, stopped midway, may crash while Python takes itself apart
+        return code
+
+
+def _run(given: list[str], interruption: Interruption) -> int:
+    try:
+        code = build_app(given)(args=given, prog_name="dancedepth", standalone_mode=False)
+        sys.stdout.flush()
+        stopped = interruption.signal is not None or code == interruption.exit_code
+        return _interrupted(interruption) if stopped else int(code or 0)
+    except BrokenPipeError:
+        return _nobody_reads()
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted(interruption)
+    except Exception as error:  # noqa: BLE001 - the boundary
+        return _interrupted(interruption) if interruption.signal is not None else _failed(error)
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
@@ -98,10 +106,10 @@ def _misused(error: Any) -> int:
 
 
 def _interrupted(interruption: Interruption) -> int:
+    line = "interrupted. A reconstruction goes on after its last finished stage when started again"
+    code = _say(line, interruption.exit_code)
     end_children()
-    return _say(
-        "interrupted. A reconstruction goes on after its last finished stage when started again", interruption.exit_code
-    )
+    return code
 
 
 def _nobody_reads() -> int:
@@ -116,7 +124,7 @@ def _help_command(error: Exception) -> str:
 
 
 def _say(line: str, code: int) -> int:
-    print(f"dancedepth: {line}", file=sys.stderr)
+    print(f"dancedepth: {line}", file=sys.stderr, flush=True)
     return code
 
 
