@@ -33,7 +33,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = _run(given, interruption)
         if interruption.signal is not None and arguments is None:
             sys.stdout.flush()
-            os._exit(code)  # threads of the libraries, stopped midway, may crash while Python takes itself apart
+            os._exit(code)  # threads of libraries may still be at work, and would crash while Python takes itself apart
         return code
 
 
