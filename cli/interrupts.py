@@ -15,7 +15,6 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._interrupted: FrameType | None = None
 
     @property
     def exit_code(self) -> int:
@@ -28,8 +27,6 @@ class Interruption:
             end_children()
             os._exit(self.exit_code)
         self.signal = number
-        # keeps the arrays of all callers: threads of libraries (scipy's k-d tree) may still be working on them
-        self._interrupted = frame
         raise KeyboardInterrupt
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, RestBody
 from dancedepth.pipeline.body_rays import BodyRays
+from dancedepth.pipeline.neighbours import nearest
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
@@ -125,7 +126,7 @@ def _neighbour_weights(  # type: ignore[no-untyped-def]  # scipy's sparse matric
     """Sparse (q s) blending weights, rows summing to one, and each point's distance to its nearest sample."""
     from scipy.sparse import csr_matrix
 
-    distance, index = samples.tree.query(points, k=count, workers=-1)
+    distance, index = nearest(samples.tree, points, count)
     squared = distance**2
     reach = squared[:, -1:] - squared[:, :1] + 1e-9
     weights = ((squared[:, -1:] - squared + 1e-9) / reach) ** 2

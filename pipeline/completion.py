@@ -7,6 +7,7 @@ import torch
 from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
+from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
 from jaxtyping import Float
 
@@ -63,9 +64,9 @@ def clothing_thickness(volume: CanonicalVolume, field: BodyField, config: Fusion
         return np.zeros(count, np.float32)
     points, tsdf, weight = (a.reshape(-1, *a.shape[2:])[rows] for a in (voxels.points, voxels.tsdf, voxels.weight))
     measured = np.clip(field.signed_distance(points) - tsdf * config.truncation_m, *THICKNESS_RANGE_M)
-    _, nearest = field.coarse.tree.query(points, workers=-1)
-    total = np.bincount(nearest, weight, count)
-    mean = np.bincount(nearest, weight * measured, count) / np.maximum(total, 1e-9)
+    _, sample = nearest(field.coarse.tree, points)
+    total = np.bincount(sample, weight, count)
+    mean = np.bincount(sample, weight * measured, count) / np.maximum(total, 1e-9)
     trust = total / (total + 1) + PULL_TO_MEDIAN
     target = (total / (total + 1) * mean + PULL_TO_MEDIAN * np.median(measured)) / trust
     laplacian = _laplacian(field)

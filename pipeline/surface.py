@@ -8,6 +8,7 @@ from dancedepth.models.body import skin_points
 from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.errors import PersonError
+from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.records import Surface
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import cKDTree
@@ -82,7 +83,7 @@ def _filled_colors(
 ) -> UInt8[np.ndarray, "v 3"]:
     if known.any() and not known.all():
         count = min(BORROWED_FROM, int(known.sum()))
-        distance, index = cKDTree(vertices[known]).query(vertices[~known], k=count, workers=-1)
+        distance, index = nearest(cKDTree(vertices[known]), vertices[~known], count)
         distance, index = distance.reshape(-1, count), index.reshape(-1, count)
         share = 1 / (distance + 1e-4)
         share /= share.sum(axis=1, keepdims=True)

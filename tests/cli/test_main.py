@@ -105,40 +105,6 @@ def test_signals_at_any_time(number: signal.Signals, code: int, clip: Path, tmp_
     assert not (tmp_path / "out").exists()
 
 
-AT_WORK = """
-import sys
-import numpy as np
-import typer
-from dancedepth.cli import main
-from scipy.spatial import cKDTree
-
-app = typer.Typer()
-
-@app.command()
-def work():
-    points = np.random.default_rng(0).random((200_000, 3))
-    print(flush=True)
-    while True:
-        cKDTree(points).query(points, k=8, workers=2)
-
-main.build_app = lambda arguments: app
-sys.exit(main.run())
-"""
-
-
-def test_an_interrupt_while_threads_of_a_library_work() -> None:
-    """scipy leaves them behind: what they work on must not be freed before the process ends."""
-    with subprocess.Popen(
-        [sys.executable, "-c", AT_WORK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None and process.stdout.readline() == "\n"
-        time.sleep(1.5)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert err.count("\n") == 1 and "interrupted" in err
-
-
 def test_a_reader_who_leaves_early() -> None:
     start = [*START[:2], START[2].replace("print(); ", ""), "--help"]
     with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
