@@ -154,6 +154,10 @@ class Surface:
     """0: filled from the body, 1: seen by many frames."""
     skin_weights: Float[np.ndarray, "v 4"]
     skin_bones: Int[np.ndarray, "v 4"]
+    uv: Float[np.ndarray, "v 2"] | None = None
+    """Texture coordinates, 0-1, v up (the texture's first row is v = 1); vertices are split at the atlas's seams."""
+    texture: UInt8[np.ndarray, "t t 3"] | None = None
+    """Baked colours; None: the surface has its vertex colours only."""
 
 
 class Observer(Protocol):

@@ -185,11 +185,14 @@ def _track(number: int, sightings: dict[int, Any], count: int) -> Track:
 
 
 SURFACE_FIELDS = ("vertices", "faces", "normals", "colors", "observed", "skin_weights", "skin_bones")
+TEXTURE_FIELDS = ("uv", "texture")
+"""In `surface.npz` only if the surface is textured."""
 
 
 def write_surface(path: Path, surface: Surface) -> None:
     """`surface.npz`: everything of the surface, in the body's axes."""
-    write_arrays(path, **{name: getattr(surface, name) for name in SURFACE_FIELDS})
+    fields = SURFACE_FIELDS if surface.texture is None else SURFACE_FIELDS + TEXTURE_FIELDS
+    write_arrays(path, **{name: getattr(surface, name) for name in fields})
 
 
 def read_surface(path: Path) -> Surface:
@@ -198,7 +201,7 @@ def read_surface(path: Path) -> Surface:
     missing = [name for name in SURFACE_FIELDS if name not in arrays]
     if missing:
         raise StorageError(f"this holds no surface (no {missing[0]})", str(path), "Run again with --overwrite.")
-    return Surface(**{name: arrays[name] for name in SURFACE_FIELDS})
+    return Surface(**{name: arrays[name] for name in SURFACE_FIELDS + TEXTURE_FIELDS if name in arrays})
 
 
 def gltf_axes(vectors: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
