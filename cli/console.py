@@ -30,6 +30,7 @@ TITLES = {
     "body_motion": "fitting the body",
     "depths": "depth and normals",
     "fusion": "fusing the surface",
+    "people": "making people up",
 }
 """Stages as the user reads them."""
 PLAIN_WIDTH = 100

@@ -32,13 +32,8 @@ def train(
     from dancedepth.pipeline.training.config import read_config
     from dancedepth.pipeline.training.loop import train as run
 
-    settings = read_config(config)
-    data = settings.data
-    if wardrobe is not None:
-        data = replace(data, wardrobe=str(wardrobe.resolve()))
-    if mocap is not None:
-        data = replace(data, mocap=str(mocap.resolve()))
-    settings = replace(settings, data=data, steps=steps or settings.steps)
+    settings = read_config(config).with_folders(wardrobe, mocap)
+    settings = replace(settings, steps=steps or settings.steps)
     load_body(cache_folder())  # built once, here, and not by every worker
     run(settings, out, cache_folder(), _Lines(), people, choose_device(device))
     print(f"{out / 'weights.safetensors'}: weights of the {settings.preset} networks")

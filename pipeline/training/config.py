@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,15 @@ class TrainConfig:
         _require(self.steps >= 1 and self.batch >= 1, "steps", "steps and batch are 1 or more")
         _require(0 <= self.ema < 1, "ema", "the average keeps a share between 0 and 1")
         _require(0 <= self.seed < 1000, "seed", "a training's seed lies between 0 and 999")
+
+    def with_folders(self, wardrobe: Path | None, mocap: Path | None) -> TrainConfig:
+        """The same with other folders of assets and motions, where they are given."""
+        data = self.data
+        if wardrobe is not None:
+            data = replace(data, wardrobe=str(wardrobe.resolve()))
+        if mocap is not None:
+            data = replace(data, mocap=str(mocap.resolve()))
+        return replace(self, data=data)
 
     def to_json(self) -> dict[str, Any]:
         """Nested plain values; of folders only the names."""

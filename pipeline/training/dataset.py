@@ -44,11 +44,11 @@ class Schedule:
     config: TrainConfig
     ranks: int = 1
 
-    def window(self, step: int) -> range:
-        """Seeds of the people who are at hand in a step."""
+    def window(self, step: int, people: int | None = None) -> range:
+        """Seeds of the people who are at hand in a step: as many as the config says, or `people`."""
         first = int(step * self.config.data.fresh_people)
         base = self.config.seed * PEOPLE_PER_SEED + first
-        return range(base, base + self.config.data.people)
+        return range(base, base + (people or self.config.data.people))
 
     def pick(self, number: int) -> tuple[int, int, int]:
         """Person, view, and seed of the augmentation of the training's sample `number`."""

@@ -65,22 +65,23 @@ def sheet(said: Prediction, batch: Batch) -> Float[Tensor, "3 n m"]:
     person = given.alpha >= 0.5
     rows = [
         given.image,
-        _shaded(given.body_normals) * (given.coverage > 0),
-        _shaded(said.normals) * person,
-        _shaded(batch.normals) * mask,
-        _grey(given.body_offset) * person,
-        _grey(said.depth) * person,
-        _grey(batch.depth) * mask,
+        shaded(given.body_normals) * (given.coverage > 0),
+        shaded(said.normals) * person,
+        shaded(batch.normals) * mask,
+        grey(given.body_offset) * person,
+        grey(said.depth) * person,
+        grey(batch.depth) * mask,
         said.confidence.expand(-1, 3, -1, -1) * person,
     ]
     return torch.cat([torch.cat(list(row[:COLUMNS].float().cpu()), dim=2) for row in rows], dim=1).clamp(0, 1)
 
 
-def _shaded(normals: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+def shaded(normals: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """The usual colours, with what faces the camera blue."""
     flip = normals.new_tensor([1.0, -1.0, -1.0])[:, None, None]
     return normals * flip * 0.5 + 0.5
 
 
-def _grey(depth: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 3 h w"]:
+def grey(depth: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Depth from the root: near is light."""
     return (0.5 - OFFSET_GREY / 2 * depth).clamp(0, 1).expand(-1, 3, -1, -1)
