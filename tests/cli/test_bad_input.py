@@ -1,6 +1,7 @@
 """Every bad input ends in one clear line and the right exit code, and leaves nothing half-written."""
 
 import os
+import pickle
 import random
 import resource
 import shutil
@@ -144,9 +145,28 @@ def test_unknown_model(command: Command, tmp_path: Path, clip: Path, option: str
 def test_broken_weights_of_the_users(command: Command, tmp_path: Path, clip: Path, name: str) -> None:
     weights = tmp_path / name
     weights.write_bytes(random.Random(0).randbytes(5000))
-    said = command("reconstruct", clip, "-o", tmp_path / "out", "--pose-model", weights)
+    said = command("reconstruct", clip, "-o", tmp_path / "out", "--pose-model", weights, "--trust")
     said.assert_one_line(FAILURE, name)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--pose-model", "--segmenter"])
+def test_a_pickle_of_unknown_origin_is_not_opened(command: Command, tmp_path: Path, clip: Path, option: str) -> None:
+    weights = tmp_path / "found_on_the_web.pt"
+    weights.write_bytes(pickle.dumps(Trap(str(tmp_path / "was_here"))))
+    said = command("reconstruct", clip, "-o", tmp_path / "out", option, weights)
+    said.assert_one_line(USAGE, weights.name, "run code", "--trust")
+    assert not (tmp_path / "out").exists() and not (tmp_path / "was_here").exists()
+
+
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (self.folder,)
 
 
 @pytest.fixture
@@ -209,6 +229,7 @@ def test_a_person_who_is_not_there(command: Command, tmp_path: Path, clip: Path)
 
 def test_no_video_named(command: Command) -> None:
     command("reconstruct").assert_one_line(USAGE, "video")
+    command("reconstruct", "--fps", "6").assert_one_line(USAGE, "video")
 
 
 def test_no_such_command(command: Command) -> None:
