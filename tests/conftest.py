@@ -9,6 +9,14 @@ from dancedepth.models.body import BodyModel, load_body
 from dancedepth.models.weights import cache_folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """GPU tests need a GPU."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
+
+
 @pytest.fixture(scope="session")
 def body() -> BodyModel:
     return load_body(cache_folder())

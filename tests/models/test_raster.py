@@ -90,3 +90,14 @@ def test_front_only_leaves_out_what_faces_away(body: BodyModel) -> None:
     back = rasterize(facing, body.faces.flip(1), camera, front_only=True)
     both = (front.depth_m > 0) & (back.depth_m > 0)
     assert ((back.depth_m > front.depth_m)[both]).float().mean() > 0.95
+
+
+@pytest.mark.gpu
+def test_cuda_draws_what_the_processor_draws(body: BodyModel) -> None:
+    rest = body.rest(torch.tensor(ADULT)).vertices
+    facing = torch.stack((rest[:, 0], -rest[:, 2], rest[:, 1] + 3), dim=1)
+    camera = Camera.centred(300.0, 200, 300)
+    here = rasterize(facing, body.faces, camera)
+    there = rasterize(facing.cuda(), body.faces.cuda(), camera)
+    assert (here.face_index == there.face_index.cpu()).float().mean() > 0.999
+    assert ((here.depth_m - there.depth_m.cpu()).abs() > 1e-5).float().mean() < 0.001
