@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from dancedepth.cli.explain import explain
 from dancedepth.cli.interrupts import Interruption, end_children, interruptible
 from dancedepth.cli.terminal import write_log
+from dancedepth.pipeline.explain import explain
 
 COMMANDS = {
     "reconstruct": ("reconstruct", "reconstruct", "Reconstruct the dancer of a video in 3D."),
+    "batch": ("batch", "batch", "Reconstruct folders of videos, many at a time."),
     "synth": ("synth", "synth", "Render a dancer whose true shape and motion are known."),
     "evaluate": ("evaluate", "evaluate", "Measure a run against the truth of its clip."),
     "train": ("train", "train", "Teach the depth networks on made-up people."),

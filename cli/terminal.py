@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from dancedepth.cli.explain import explain
+from dancedepth.pipeline.explain import explain
 
 LOG_NOTE = "log: "
 """Begins the note on an unexpected error that says where its log is."""
