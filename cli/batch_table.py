@@ -126,11 +126,11 @@ def _duration(seconds: float) -> str:
 
 
 def print_end(record: BatchRecord, out: Path, stream: TextIO) -> None:
-    """Counts, the first failures with their reasons, and where the record is."""
+    """Counts and where the record is; on a terminal, whose table is gone, the failures with their reasons too."""
     console = Console(file=stream)
     if not console.is_terminal:
         console = Console(file=stream, width=PLAIN_WIDTH)
-    failures = [line for line in record.videos if line.status == "failed"]
+    failures = [line for line in record.videos if line.status == "failed" and console.is_terminal]
     for line in failures[:SHOWN_FAILURES]:
         console.print(Text.assemble(("failed  ", "red"), (line.name, "bold"), f"  {line.reason}"))
     if len(failures) > SHOWN_FAILURES:

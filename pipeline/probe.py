@@ -89,7 +89,7 @@ def _require_file(path: Path) -> None:
 def parse_probe(path: Path, text: str) -> VideoInfo:
     """Read what `ffmpeg -i` printed of `path`."""
     if not re.search(r"^Input #0", text, re.MULTILINE):
-        complaints = [line for line in text.splitlines() if line.strip()]
+        complaints = [line for line in text.splitlines() if line.strip() and "misdetection possible" not in line]
         reason = re.sub(r"^\[[^\]]*\] *", "", complaints[0]) if complaints else "no reason given"
         what = f"this cannot be read as a video ({reason})"
         raise VideoError(what, str(path), "Give a complete video file that ffmpeg can read")
