@@ -127,6 +127,19 @@ class FusionConfig:
 
 
 @dataclass(frozen=True)
+class RigConfig:
+    """The skeleton's motion."""
+
+    smoothing_hz: float = 5.0
+    """Motion faster than this is smoothed away, without lag."""
+    hold_feet: bool = True
+    """Keep standing feet on their place, where the camera stands still."""
+
+    def __post_init__(self) -> None:
+        _require(0.5 <= self.smoothing_hz <= 120, "--smoothing-hz", "a cutoff lies between 0.5 and 120 Hz")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One run of `dancedepth reconstruct`."""
 
@@ -137,6 +150,7 @@ class RunConfig:
     body_motion: BodyMotionConfig = field(default_factory=BodyMotionConfig)
     depths: DepthsConfig = field(default_factory=DepthsConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    rig: RigConfig = field(default_factory=RigConfig)
     device: str = "auto"
     """`auto`, `cpu` or `cuda`."""
     seed: int = 0

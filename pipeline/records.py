@@ -160,6 +160,31 @@ class Surface:
     """Baked colours; None: the surface has its vertex colours only."""
 
 
+@dataclass(frozen=True)
+class Rig:
+    """The skeleton and its motion in the world: glTF's axes (y up, z to the camera), metres, the floor at y = 0."""
+
+    bone_names: tuple[str, ...]
+    bone_parents: tuple[int, ...]
+    """Parents stand before children; the root's is -1."""
+    rest_bones: Float[np.ndarray, "j 4 4"]
+    """World from bone at rest, standing on the floor and facing +z; a bone's y axis runs along it."""
+    rest_lift_m: float
+    """How far the surface's rest pose, in glTF's axes, is raised to stand there."""
+    times_s: Float[np.ndarray, "n"]
+    turns: Float[np.ndarray, "n j 4"]
+    """Each bone's rotation in its parent (the root's: in the world) as a quaternion x, y, z, w."""
+    root: Float[np.ndarray, "n 3"]
+    """The root bone's head in the world."""
+    camera: Camera
+    world_from_cam: Float[np.ndarray, "4 4"]
+    """Where the clip's camera stands, from the camera's own frame (OpenCV's)."""
+    foot_sliding_m_s: float | None = None
+    """Mean horizontal speed of the soles while they stand; None: the camera moves, or no foot ever stands."""
+    foot_sliding_fitted_m_s: float | None = None
+    """The same in the body fit, before smoothing and footing."""
+
+
 class Observer(Protocol):
     """Told how a run goes on; the command line draws it, tests record it."""
 
