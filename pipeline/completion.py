@@ -9,6 +9,7 @@ from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
+from dancedepth.pipeline.volume_sampling import interpolate_corners
 from jaxtyping import Float
 
 FILL_WEIGHT = 0.2
@@ -42,7 +43,7 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     fill_weight = FILL_WEIGHT * (1 + variance / DOUBTED_M**2)
     seen = voxels.weight / (voxels.weight + fill_weight)
     unsure = seen < SURE_SHARE
-    offset = volume.interpolate_corners(lambda points: field.spread(thickness[:, None], points)[:, 0])
+    offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
     fill = np.zeros_like(voxels.tsdf)
     fill[unsure] = field.signed_distance(voxels.points[unsure]) - offset[unsure]
     fill = np.clip(fill / config.truncation_m, -1, 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import max_pool2d
 
 PIXELS_PER_VOXEL = 1.2
 """The image is reduced until about this many pixels cross a voxel: more is wasted on it."""
@@ -32,6 +34,8 @@ EDGE_PIXELS = 3
 """Weights rise over this many pixels from the matte's edges and from depth steps."""
 GRAZING_COS = 0.2
 """Surface seen more obliquely than this counts nothing."""
+DOUBTED_ERROR = 0.4
+"""Pixels count half where the networks expect this error, in units of 5 cm of depth."""
 PART_TOLERANCE_M = 0.015
 """How far the canonical place of a pixel may be off near the body; it grows with the distance from the body."""
 PROXY_SHARE = 0.25
@@ -39,6 +43,16 @@ PROXY_SHARE = 0.25
 
 POINT, NORMAL, CANONICAL, TOLERANCE, WEIGHT, COLOR = slice(0, 3), slice(3, 6), slice(6, 9), 9, 10, slice(11, 14)
 """Channels of `FrameView.rows`."""
+
+
+@dataclass(frozen=True)
+class FrameImages:
+    """One frame's images, full size."""
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    alpha: UInt8[np.ndarray, "h w"]
+    depth_m: Float[np.ndarray, "h w"]
+    confidence: Float[np.ndarray, "h w"] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,16 +94,18 @@ class BodyProxy:
 
 
 def make_view(
-    rgb: UInt8[np.ndarray, "h w 3"],
-    alpha: UInt8[np.ndarray, "h w"],
-    depth_m: Float[np.ndarray, "h w"],
+    images: FrameImages,
     camera: Camera,
     cam_from_rest: Float[Tensor, "j 4 4"],
     proxy: BodyProxy,
     voxel_m: float,
 ) -> FrameView | None:
-    """Crop and reduce a frame to about `PIXELS_PER_VOXEL`, and find every pixel's place on the body; None if empty."""
-    device = cam_from_rest.device
+    """Crop and reduce a frame to about `PIXELS_PER_VOXEL`, and find every pixel's place on the body; None if empty.
+
+    A pixel's weight falls with the angle of its surface, towards the matte's edges and steps in depth, and with the
+    networks' doubts.
+    """
+    device, depth_m = cam_from_rest.device, images.depth_m
     box = _box(depth_m > 0)
     if box is None:
         return None
@@ -98,11 +114,13 @@ def make_view(
     box = _padded(box, step, depth_m.shape)
     small = _reduced_camera(camera, box, step)
     depth, smooth = _reduce_depth(torch.from_numpy(depth_m[box]).to(device), step, middle_m / camera.focal_px)
-    matte, color = _reduced(alpha[box], step, device), _reduced(rgb[box], step, device)
+    matte, color = _reduced(images.alpha[box], step, device), _reduced(images.rgb[box], step, device)
     normals = depth_to_normals(depth, small)
     points = backproject(depth, small)
     place, off_m = _canonical(points, depth, small, cam_from_rest, proxy)
     weight = _angle_weight(points, normals) * _edge_weight(smooth & (matte > 0.5)) * matte * (off_m < LOOSE_M)
+    if images.confidence is not None:
+        weight = weight * _trust(torch.from_numpy(images.confidence[box]).to(device), step)
     tolerance = PART_TOLERANCE_M + 0.5 * off_m
     blank = torch.zeros_like(points[..., :2])
     rows = torch.cat((points, normals, place, tolerance[..., None], weight[..., None], color, blank), dim=-1)
@@ -145,23 +163,37 @@ def _reduce_depth(
     depth_m: Float[Tensor, "h w"], step: int, pixel_m: float
 ) -> tuple[Float[Tensor, "y x"], Bool[Tensor, "y x"]]:
     """Mean depth where the surface is smooth, the nearest depth at steps; and where it is smooth."""
-    full = depth_m[None, None]
-    valid = full > 0
-    share = avg_pool2d(valid.float(), step)[0, 0]
-    near = -max_pool2d(-torch.where(valid, full, torch.inf), step)[0, 0]
-    flat = max_pool2d(full, step)[0, 0] - near < STEEPEST * step * pixel_m + STEP_M
+    share = _pooled((depth_m > 0).float(), step, torch.add) / step**2
+    near = -_pooled(torch.where(depth_m > 0, -depth_m, -torch.inf), step, torch.maximum)
+    flat = _pooled(depth_m, step, torch.maximum) - near < STEEPEST * step * pixel_m + STEP_M
     smooth = (share == 1) & flat
-    depth = torch.where(smooth, avg_pool2d(full, step)[0, 0], torch.where(share >= 0.5, near, 0.0))
+    mean = _pooled(depth_m, step, torch.add) / step**2
+    depth = torch.where(smooth, mean, torch.where(share >= 0.5, near, 0.0))
     around_far = max_pool2d(depth[None, None], 3, 1, 1)[0, 0]
     around_near = -max_pool2d(-torch.where(depth > 0, depth, torch.inf)[None, None], 3, 1, 1)[0, 0]
     level = around_far - around_near < 2 * (STEEPEST * step * pixel_m + STEP_M)
     return depth, smooth & level
 
 
+def _pooled(image: Float[Tensor, "h w"], step: int, fold: Callable[[Tensor, Tensor], Tensor]) -> Float[Tensor, "y x"]:
+    """Squares of `step` pixels folded to one; several times faster than torch's pooling on the CPU."""
+    height, width = (side // step for side in image.shape)
+    rows = image[: height * step].unflatten(0, (height, step)).unbind(dim=1)
+    lines = reduce(fold, rows)[:, : width * step]
+    return reduce(fold, [lines[:, k::step] for k in range(step)])
+
+
 def _angle_weight(points: Float[Tensor, "h w 3"], normals: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:
     rays = torch.nn.functional.normalize(points, dim=-1)
     facing = -(normals * rays).sum(dim=-1)
     return ((facing - GRAZING_COS) / (1 - GRAZING_COS)).clamp_min(0) ** 2
+
+
+def _trust(confidence: Float[Tensor, "h w"], step: int) -> Float[Tensor, "y x"]:
+    """Weight by the error that the networks expect; their confidence is 1 / (1 + error^2)."""
+    mean = _pooled(confidence, step, torch.add) / step**2
+    squared_error = 1 / mean.clamp_min(1e-3) - 1
+    return 1 / (1 + squared_error / DOUBTED_ERROR**2)
 
 
 def _edge_weight(smooth: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
@@ -187,7 +219,7 @@ def _canonical(
     body lends its point.
     """
     posed, turns = proxy.pose(cam_from_rest)
-    raster = rasterize(posed, proxy.faces, camera)
+    raster = rasterize(posed, proxy.faces, camera, front_only=True)
     values = raster.interpolate(proxy.faces, torch.cat((proxy.points, posed, turns), dim=1))
     agrees = (raster.depth_m > 0) & (depth_m > 0) & ((raster.depth_m - depth_m).abs() < AGREE_M)
     if not bool(agrees.any()):

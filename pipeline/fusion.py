@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.pipeline.body_field import BodyField
@@ -15,10 +14,11 @@ from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.completion import complete
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
-from dancedepth.pipeline.frame_view import BodyProxy, make_view
+from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, FrameView, make_view
+from dancedepth.pipeline.integration import integrating
+from dancedepth.pipeline.lookahead import ahead
 from dancedepth.pipeline.records import (
     BodyMotion,
-    Frame,
     FrameSource,
     GeometrySequence,
     ImageSequence,
@@ -27,7 +27,7 @@ from dancedepth.pipeline.records import (
     Tracks,
 )
 from dancedepth.pipeline.surface import surface_from
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 BLURRED_WEIGHT = 0.1
 """What the most blurred frame counts, against the sharpest one's 1."""
@@ -36,12 +36,18 @@ SEEDS_PER_FRAME = 20_000
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    """One frame's images."""
+class _Look:
+    """One frame, ready to be integrated; no view where nothing of the dancer is usable."""
 
-    frame: Frame
-    depth_m: Float[np.ndarray, "h w"]
-    alpha: UInt8[np.ndarray, "h w"]
+    index: int
+    cam_from_rest: Float[torch.Tensor, "j 4 4"]
+    view: FrameView | None
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    index: int
+    images: FrameImages
 
 
 def fuse(
@@ -71,16 +77,18 @@ def fuse(
     rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
     field = BodyField(body, rest)
     volume, proxy = CanonicalVolume(field, config, device), BodyProxy(field, device)
-    for loaded in _loaded(frames, mattes, geometry, set(usable)):
-        index = loaded.frame.index
-        cam_from_rest = torch.as_tensor(motion.cam_from_rest[index], dtype=torch.float32, device=device)
-        view = make_view(
-            loaded.frame.rgb, loaded.alpha, loaded.depth_m, motion.camera, cam_from_rest, proxy, config.voxel_m
-        )
-        if view is not None:
-            volume.activate(_thinned(view.seeds), config.truncation_m)
-            volume.integrate(view, cam_from_rest, max(float(tracks.sharpness[index]), BLURRED_WEIGHT))
-        observer.advanced()
+    with (
+        _one_thread_an_operation(),
+        integrating(volume) as integrator,
+        ahead(_loaded(frames, mattes, geometry, set(usable))) as loaded,
+        ahead(_looks(loaded, motion, proxy, config)) as looks,
+    ):
+        for look in looks:
+            if look.view is not None:
+                volume.activate(_thinned(look.view.seeds), config.truncation_m)
+                weight = max(float(tracks.sharpness[look.index]), BLURRED_WEIGHT)
+                integrator.integrate(look.view, look.cam_from_rest, weight)
+            observer.advanced()
     if not volume.block_count:
         raise PersonError("no frame shows the dancer's surface", "fusion", "Check masks/ and depth/ of the run.")
     surface = surface_from(volume, complete(volume, field, config), field)
@@ -92,22 +100,29 @@ def _thinned(points: torch.Tensor) -> torch.Tensor:
     return points[:: max(1, len(points) // SEEDS_PER_FRAME)]
 
 
+def _looks(loaded: Iterable[_Loaded], motion: BodyMotion, proxy: BodyProxy, config: FusionConfig) -> Iterator[_Look]:
+    for frame in loaded:
+        transforms = torch.as_tensor(motion.cam_from_rest[frame.index], dtype=torch.float32, device=proxy.points.device)
+        view = make_view(frame.images, motion.camera, transforms, proxy, config.voxel_m)
+        yield _Look(frame.index, transforms, view)
+
+
 def _loaded(
     frames: FrameSource, mattes: ImageSequence, geometry: GeometrySequence, usable: set[int]
 ) -> Iterator[_Loaded]:
-    """The usable frames with their images; the next one is read while this one is used."""
+    for frame in frames:
+        if frame.index in usable:
+            sure = None if geometry.confidence is None else geometry.confidence.load(frame.index)
+            depth_m, alpha = geometry.depth.load(frame.index), mattes.load(frame.index)
+            yield _Loaded(frame.index, FrameImages(frame.rgb, alpha, depth_m, sure))
 
-    def load(frame: Frame) -> _Loaded:
-        return _Loaded(frame, geometry.depth.load(frame.index), mattes.load(frame.index))
 
-    with ThreadPoolExecutor(1) as reader:
-        waiting = None
-        for frame in frames:
-            if frame.index not in usable:
-                continue
-            coming = reader.submit(load, frame)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting.result()
+@contextmanager
+def _one_thread_an_operation() -> Iterator[None]:
+    """Reading, viewing and integrating keep the cores busy beside one another; what they do is too small to share."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

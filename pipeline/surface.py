@@ -10,6 +10,7 @@ from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.records import Surface
+from dancedepth.pipeline.volume_sampling import sample
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import cKDTree
 
@@ -28,14 +29,14 @@ def surface_from(volume: CanonicalVolume, tsdf: Float[np.ndarray, "b n"], field:
     if not len(faces):
         raise PersonError("no surface came out of the frames", "fusion", "Check masks/ and depth/ of the run.")
     vertices, faces = largest_component(vertices, faces)
-    color, color_weight, weight = volume.sample(vertices)
+    looks = sample(volume, vertices)
     weights, bones = field.top_bones(vertices, SKIN_BONES)
     return Surface(
         vertices=vertices.astype(np.float32),
         faces=faces,
         normals=vertex_normals(vertices, faces),
-        colors=_filled_colors(vertices, color, color_weight > COLORED_WEIGHT),
-        observed=(1 - np.exp(-weight / SEEN_WEIGHT)).astype(np.float32),
+        colors=_filled_colors(vertices, looks.color, looks.color_weight > COLORED_WEIGHT),
+        observed=(1 - np.exp(-looks.weight / SEEN_WEIGHT)).astype(np.float32),
         skin_weights=weights,
         skin_bones=bones,
     )

@@ -6,7 +6,16 @@ import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.models.geometry import Camera
 from dancedepth.pipeline.body_field import BodyField
-from dancedepth.pipeline.frame_view import CANONICAL, NORMAL, POINT, WEIGHT, BodyProxy, FrameView, make_view
+from dancedepth.pipeline.frame_view import (
+    CANONICAL,
+    NORMAL,
+    POINT,
+    WEIGHT,
+    BodyProxy,
+    FrameImages,
+    FrameView,
+    make_view,
+)
 
 from tests.scenes import Scene, dancer, plane_depth, rest_body, sphere_depth, still
 
@@ -28,7 +37,7 @@ def view_of(depth: torch.Tensor, scene: Scene, proxy: BodyProxy, voxel_m: float)
     rgb = np.full((*depth_m.shape, 3), 128, np.uint8)
     alpha = ((depth_m > 0) * 255).astype(np.uint8)
     transforms = torch.from_numpy(scene.motion.cam_from_rest[0])
-    view = make_view(rgb, alpha, depth_m, scene.motion.camera, transforms, proxy, voxel_m)
+    view = make_view(FrameImages(rgb, alpha, depth_m), scene.motion.camera, transforms, proxy, voxel_m)
     assert view is not None
     return view
 
@@ -83,4 +92,4 @@ def test_a_frame_without_depth_is_no_view(scene: Scene, proxy: BodyProxy) -> Non
     blank = np.zeros((1080, 720), np.float32)
     transforms = torch.from_numpy(scene.motion.cam_from_rest[0])
     rgb, alpha = np.zeros((1080, 720, 3), np.uint8), np.zeros((1080, 720), np.uint8)
-    assert make_view(rgb, alpha, blank, scene.motion.camera, transforms, proxy, 0.006) is None
+    assert make_view(FrameImages(rgb, alpha, blank), scene.motion.camera, transforms, proxy, 0.006) is None

@@ -13,8 +13,9 @@ from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
-from dancedepth.pipeline.frame_view import BodyProxy, make_view
+from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, make_view
 from dancedepth.pipeline.fusion import fuse
+from dancedepth.pipeline.integration import Integrator
 from dancedepth.pipeline.records import ImageSequence, Silent, Surface
 from dancedepth.pipeline.surface import pose_surface
 from dancedepth.pipeline.synthesis.character import dress
@@ -128,22 +129,16 @@ def test_the_volume_does_not_grow_with_the_number_of_frames(body: BodyModel) -> 
     device = torch.device("cpu")
     field = BodyField(body, rest_body(body))
     volume, proxy = CanonicalVolume(field, CONFIG, device), BodyProxy(field, device)
+    integrator = Integrator(volume)
     counts, weights = [], []
     for _ in range(3):
         for frame in scene.frames:
             transforms = torch.from_numpy(scene.motion.cam_from_rest[frame.index])
-            view = make_view(
-                frame.rgb,
-                scene.mattes.load(frame.index),
-                scene.geometry.depth.load(frame.index),
-                scene.motion.camera,
-                transforms,
-                proxy,
-                CONFIG.voxel_m,
-            )
+            images = FrameImages(frame.rgb, scene.mattes.load(frame.index), scene.geometry.depth.load(frame.index))
+            view = make_view(images, scene.motion.camera, transforms, proxy, CONFIG.voxel_m)
             assert view is not None
             volume.activate(view.seeds, CONFIG.truncation_m)
-            volume.integrate(view, transforms, 1.0)
+            integrator.integrate(view, transforms, 1.0)
         counts.append(volume.block_count)
         weights.append(float(volume.weight.sum()))
     assert counts[0] == counts[1] == counts[2] > 1000

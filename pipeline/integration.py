@@ -1,0 +1,198 @@
+"""One frame into the canonical volume: the blocks in view are moved into the camera and take its distances there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from dancedepth.models.geometry import Camera
+from dancedepth.pipeline.canonical import SIDE, VOXELS, CanonicalVolume
+from dancedepth.pipeline.frame_view import (
+    CANONICAL,
+    COLOR,
+    NORMAL,
+    POINT,
+    TOLERANCE,
+    WEIGHT,
+    FrameView,
+)
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import max_pool2d, normalize
+
+MIDDLE_VOXEL = SIDE // 2 * (1 + SIDE + SIDE**2)
+BACK_COS = 0.6
+"""Blocks whose body surface is turned away from the camera by more than this show nothing to it."""
+BLOCKS_AT_ONCE = 512
+"""Blocks integrated at once: what they need fits the processor's cache."""
+CARVE_TRUNCATIONS = 1.5
+"""Space is known to be free up to this many truncations in front of the surface, if it is the same body part's."""
+CARVE_WEIGHT = 0.1
+STRETCH = 1.3
+"""Canonical distances may differ by this factor from those in the camera, where skin bends."""
+COLOR_REACH_VOXELS = 1.5
+NEAREST_M = 0.05
+
+
+class Integrator:
+    """Folds frames into a volume; on the CPU, several chunks of blocks at once."""
+
+    def __init__(self, volume: CanonicalVolume, workers: ThreadPoolExecutor | None = None) -> None:
+        self._volume, self._workers = volume, workers
+
+    def integrate(self, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"], frame_weight: float) -> None:
+        """Fold one frame into the volume, where its pixels show the voxel's own part of the body."""
+        slots = slots_in_view(self._volume, view, cam_from_rest)
+
+        def work(some: Int[Tensor, "s"]) -> None:
+            _integrate_blocks(self._volume, some, view, cam_from_rest, frame_weight)
+
+        run = map if self._workers is None else self._workers.map
+        for _ in run(work, slots.split(BLOCKS_AT_ONCE)):
+            pass
+
+
+@contextmanager
+def integrating(volume: CanonicalVolume) -> Iterator[Integrator]:
+    """An integrator for the volume's device."""
+    if volume.device.type != "cpu":
+        yield Integrator(volume)
+        return
+    with ThreadPoolExecutor(torch.get_num_threads()) as workers:
+        yield Integrator(volume, workers)
+
+
+def slots_in_view(volume: CanonicalVolume, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"]) -> Int[Tensor, "s"]:
+    """Blocks that may hold voxels near the surface seen, judged at their centres.
+
+    Where a centre's pixel shows surface, the block must be near that, and of the same body part; where it does not,
+    the depth range of the pixels around decides.
+    """
+    slots = volume.slots
+    rows = _bone_rows(cam_from_rest).index_select(0, volume.bones[slots].view(-1)).view(len(slots), -1, 12)
+    matrices = (volume.skin[slots, :, None, MIDDLE_VOXEL] * rows).sum(dim=1).view(-1, 3, 4)
+    centres = volume.origins[slots] + volume.block_m / 2
+    at = (matrices[:, :, :3] @ centres[..., None])[..., 0] + matrices[:, :, 3]
+    axis = (matrices[:, :, :3] @ volume.normals[slots, :, MIDDLE_VOXEL, None])[..., 0]
+    away = (axis * normalize(at, dim=1)).sum(dim=1) > BACK_COS
+    radius, truncation = volume.block_m * 0.87 * STRETCH, volume.config.truncation_m
+    behind, before = radius + truncation, radius + CARVE_TRUNCATIONS * truncation
+    pixel, inside = _pixels(at[:, 0], at[:, 1], at[:, 2], view.camera)
+    seen = view.rows.index_select(0, pixel)
+    gap = at - seen[:, POINT]
+    signed = (gap * seen[:, NORMAL]).sum(dim=1)
+    apart = (centres - seen[:, CANONICAL]).norm(dim=1)
+    near = (signed > -behind) & (signed < before) & (apart < STRETCH * gap.norm(dim=1) + seen[:, TOLERANCE] + radius)
+    low, high = _depth_range(view, pixel, radius)
+    maybe = (at[:, 2] > low - before) & (at[:, 2] < high + behind)
+    return slots[inside & ~away & torch.where(seen[:, WEIGHT] > 0, near, maybe)]
+
+
+def _integrate_blocks(
+    volume: CanonicalVolume,
+    slots: Int[Tensor, "s"],
+    view: FrameView,
+    cam_from_rest: Float[Tensor, "j 4 4"],
+    frame_weight: float,
+) -> None:
+    """All of a chunk's voxels, axis by axis: columns of numbers are several times faster than rows of three."""
+    points = volume.origins.index_select(0, slots)[..., None] + volume.offsets
+    at, axis = _warp(volume, slots, points, cam_from_rest)
+    pixel, inside = _pixels(at[:, 0], at[:, 1], at[:, 2], view.camera)
+    seen = view.rows.index_select(0, pixel.view(-1)).view(len(slots), VOXELS, -1)
+    gaps = [at[:, k] - seen[..., POINT.start + k] for k in range(3)]
+    normals = [seen[..., NORMAL.start + k] for k in range(3)]
+    signed = _dot(gaps, normals)
+    facing = (0.5 + 1.5 * _dot(list(axis.unbind(dim=1)), normals)).clamp_(0, 1)
+    away = [points[:, k] - seen[..., CANONICAL.start + k] for k in range(3)]
+    same_part = _dot(away, away).sqrt_() < STRETCH * _dot(gaps, gaps).sqrt_() + seen[..., TOLERANCE]
+    weight = seen[..., WEIGHT] * (inside & same_part) * facing * frame_weight
+    weight = weight * _depth_share(signed, volume.config.truncation_m, volume.config.voxel_m)
+    _update(volume, slots, signed, weight, seen[..., COLOR])
+
+
+def _warp(
+    volume: CanonicalVolume,
+    slots: Int[Tensor, "s"],
+    points: Float[Tensor, "s 3 n"],
+    cam_from_rest: Float[Tensor, "j 4 4"],
+) -> tuple[Float[Tensor, "s 3 n"], Float[Tensor, "s 3 n"]]:
+    """Camera-space places of the voxels of blocks, and the body's normals turned with them."""
+    rows = _bone_rows(cam_from_rest).index_select(0, volume.bones.index_select(0, slots).view(-1))
+    matrices = torch.bmm(rows.view(len(slots), -1, 12).transpose(1, 2), volume.skin.index_select(0, slots))
+    x, y, z, shift = matrices.view(len(slots), 3, 4, VOXELS).unbind(dim=2)
+    normals = volume.normals.index_select(0, slots)
+    at = shift.addcmul(x, points[:, :1]).addcmul_(y, points[:, 1:2]).addcmul_(z, points[:, 2:])
+    return at, (x * normals[:, :1]).addcmul_(y, normals[:, 1:2]).addcmul_(z, normals[:, 2:])
+
+
+def _bone_rows(cam_from_rest: Float[Tensor, "j 4 4"]) -> Float[Tensor, "j 12"]:
+    return cam_from_rest[:, :3].reshape(-1, 12)
+
+
+def _dot(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    return (a[0] * b[0]).addcmul_(a[1], b[1]).addcmul_(a[2], b[2])
+
+
+def _depth_share(signed: Float[Tensor, "s n"], reach_m: float, voxel_m: float) -> Float[Tensor, "s n"]:
+    """Weight by signed distance: full near the surface, falling behind it (nobody saw there), little in front."""
+    share = ((signed + reach_m) / (reach_m - voxel_m)).clamp_(0, 1)
+    share = torch.where(signed > reach_m, CARVE_WEIGHT, share)
+    return share * (signed < CARVE_TRUNCATIONS * reach_m)
+
+
+def _update(
+    volume: CanonicalVolume,
+    slots: Int[Tensor, "s"],
+    signed: Float[Tensor, "s n"],
+    added: Float[Tensor, "s n"],
+    rgb: Float[Tensor, "s n 3"],
+) -> None:
+    """Running weighted means of distance and colour, and the distance's scatter (West 1979)."""
+    total = volume.weight.index_select(0, slots) + added
+    value = (signed / volume.config.truncation_m).clamp_(-1, 1)
+    mean = volume.tsdf.index_select(0, slots)
+    moved = mean + added / total.clamp_min(1e-12) * (value - mean)
+    scatter = volume.scatter.index_select(0, slots) + added * (value - mean) * (value - moved)
+    volume.scatter.index_copy_(0, slots, scatter)
+    volume.tsdf.index_copy_(0, slots, moved)
+    volume.weight.index_copy_(0, slots, total)
+    close = signed.abs() < COLOR_REACH_VOXELS * volume.config.voxel_m
+    share = added * added * close
+    total = volume.color_weight.index_select(0, slots) + share
+    step = share / total.clamp_min(1e-12)
+    color = volume.color.index_select(0, slots)
+    for k in range(3):
+        color[:, k] += step * (rgb[..., k] - color[:, k])
+    volume.color.index_copy_(0, slots, color)
+    volume.color_weight.index_copy_(0, slots, total)
+
+
+def _depth_range(
+    view: FrameView, pixel: Int[Tensor, "v"], radius_m: float
+) -> tuple[Float[Tensor, "v"], Float[Tensor, "v"]]:
+    """Least and greatest depth seen within about `radius_m` around pixels; greatest below least where there is none."""
+    width, seen = view.camera.width, view.depth_m > 0
+    nearest_m = float(torch.where(seen, view.depth_m, torch.inf).amin().clamp(0.1, 100))
+    cell = int(np.ceil(radius_m * view.camera.focal_px / nearest_m))
+
+    def around(image: Float[Tensor, "h w"]) -> Float[Tensor, "y x"]:
+        """Maxima over square cells of the image and the cells around each."""
+        return max_pool2d(max_pool2d(image[None, None], cell, cell, ceil_mode=True), 3, 1, 1)[0, 0]
+
+    far, near = around(view.depth_m), -around(-torch.where(seen, view.depth_m, torch.inf))
+    at = pixel // width // cell * far.shape[1] + pixel % width // cell
+    return near.view(-1)[at], far.view(-1)[at]
+
+
+def _pixels(
+    x: Float[Tensor, "*n"], y: Float[Tensor, "*n"], z: Float[Tensor, "*n"], camera: Camera
+) -> tuple[Int[Tensor, "*n"], Bool[Tensor, "*n"]]:
+    """The flat index of the pixel that each camera-space point falls in (0 outside), and whether it is inside."""
+    scale = camera.focal_px / z.clamp_min(NEAREST_M)
+    column, row = (x * scale + camera.cx).floor_(), (y * scale + camera.cy).floor_()
+    inside = (z > NEAREST_M) & (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
+    return torch.where(inside, row * camera.width + column, 0).long(), inside
