@@ -130,7 +130,7 @@ class FusionConfig:
 class RigConfig:
     """The skeleton's motion."""
 
-    smoothing_hz: float = 5.0
+    smoothing_hz: float = 6.0
     """Motion faster than this is smoothed away, without lag."""
     hold_feet: bool = True
     """Keep standing feet on their place, where the camera stands still."""
