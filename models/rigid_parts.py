@@ -71,7 +71,7 @@ def part_motions(
     eye = torch.eye(3).to(covariance).expand_as(covariance)
     size = covariance.detach().flatten(-2).norm(dim=-1)[..., None, None].clamp_min(1e-12)
     solvable = torch.where(known[..., None, None], covariance / size, eye)
-    rotation: Tensor = roma.special_procrustes(solvable, gradient_eps=GRADIENT_DAMPING)  # type: ignore[no-untyped-call]
+    rotation: Tensor = roma.special_procrustes(solvable, gradient_eps=GRADIENT_DAMPING)
     shift = middle_b - (rotation @ middle_a[..., None])[..., 0]
     return PartMotions(rotation, torch.where(known[..., None], shift, 0.0), known)
 
