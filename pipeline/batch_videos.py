@@ -97,8 +97,12 @@ def _globbed(pattern: str, out: Path) -> Iterator[BatchVideo]:
         path = Path(text)
         if path.is_dir():
             yield from (BatchVideo(_name(video, base), video) for video in _below(path, out) if "**" not in pattern)
-        elif (any_file or _looks_like_video(path.name)) and not path.resolve().is_relative_to(out):
+        elif (any_file or _looks_like_video(path.name)) and not _is_result(path, out):
             yield BatchVideo(_name(path, base), path)
+
+
+def _is_result(path: Path, out: Path) -> bool:
+    return path.resolve().is_relative_to(out) or (path.parent / RUN_MARK).is_file()
 
 
 def _listed(file: Path) -> Iterator[BatchVideo]:
@@ -115,7 +119,7 @@ def _listed(file: Path) -> Iterator[BatchVideo]:
 
 def _name(video: Path, base: Path) -> str:
     """Below `base`; of a video elsewhere, its whole path without the root: never a way out of OUT."""
-    path = _plain(video)
+    path, base = _plain(video), _plain(base)
     inside = path.relative_to(base) if path.is_relative_to(base) else Path(*path.parts[1:])
     return str(inside)
 

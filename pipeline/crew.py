@@ -117,17 +117,18 @@ class _Worker:
             yield self._ended(f"it took longer than {limit_s / 60:g} minutes")
             self.end(selector)
 
-    def end(self, selector: selectors.BaseSelector) -> None:
+    def end(self, selector: selectors.BaseSelector | None = None) -> None:
         """End the process and its children at once."""
-        if self.process is not None:
-            assert self.process.stdout is not None and self.process.stdin is not None
+        if self.process is None:
+            return
+        assert self.process.stdout is not None and self.process.stdin is not None and self._log is not None
+        if selector is not None:
             selector.unregister(self.process.stdout)
-            kill_group(self.process)
-            self.process.stdout.close()
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
-        if self._log is not None:
-            self._log.close()
+        kill_group(self.process)
+        self.process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self._log.close()
         self.process, self._log = None, None
 
     def _start(self, selector: selectors.BaseSelector) -> None:
@@ -186,22 +187,16 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _stop(workers: Sequence[_Worker]) -> None:
-    """Those at work are asked to tidy up, those without work need not."""
-    running = [worker.process for worker in workers if worker.process is not None]
-    for worker in workers:
-        if worker.process is not None and worker.task is not None:
-            worker.process.send_signal(signal.SIGINT)
-        elif worker.process is not None:
-            kill_group(worker.process)
+    """Those at work are asked to tidy up and are waited for; those without work need not."""
+    busy = [worker.process for worker in workers if worker.process is not None and worker.task is not None]
+    for process in busy:
+        process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + PATIENCE_S
-    for process in running:
+    for process in busy:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, deadline - time.monotonic()))
-        kill_group(process)
-        for stream in (process.stdin, process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                if stream is not None:
-                    stream.close()
+    for worker in workers:
+        worker.end()
 
 
 def _environment(index: int, jobs: int) -> dict[str, str]:
