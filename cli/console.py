@@ -29,6 +29,7 @@ TITLES = {
     "mattes": "cutting out",
     "body_motion": "fitting the body",
     "depths": "depth and normals",
+    "points": "making point clouds",
     "fusion": "fusing the surface",
     "people": "making people up",
 }
@@ -137,7 +138,7 @@ def summary_json(run: RunSummary) -> dict[str, Any]:
 
 def files(run: RunSummary) -> dict[str, str]:
     """What the run folder holds, by what it is."""
-    names = ("run.json", "tracks.json", "motion.npz", "masks", "depth", "normals", "mesh.ply", "mesh.glb")
+    names = ("run.json", "tracks.json", "motion.npz", "masks", "depth", "normals", "points", "mesh.ply", "mesh.glb")
     return {name: str(run.out / name) for name in names if (run.out / name).exists()}
 
 
@@ -174,7 +175,8 @@ def _facts(run: RunSummary) -> Padding:
     if manifest.camera:
         facts.add_row("focal length", f"{manifest.camera.focal_px:.0f} px ({manifest.camera.source})")
     facts.add_row("memory", f"{manifest.peak_memory_mb:.0f} MB at most")
-    facts.add_row("surface", Text(str(run.out / "mesh.glb"), overflow="fold"))
+    if manifest.stage("fusion"):
+        facts.add_row("surface", Text(str(run.out / "mesh.glb"), overflow="fold"))
     facts.add_row("everything", Text(str(run.out), overflow="fold"))
     return Padding(facts, (0, 2))
 

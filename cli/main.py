@@ -16,6 +16,7 @@ from dancedepth.pipeline.explain import explain
 COMMANDS = {
     "reconstruct": ("reconstruct", "reconstruct", "Reconstruct the dancer of a video in 3D."),
     "batch": ("batch", "batch", "Reconstruct folders of videos, many at a time."),
+    "depth": ("depth", "depth", "Depth, normals and point clouds alone, of a video or a picture."),
     "synth": ("synth", "synth", "Render a dancer whose true shape and motion are known."),
     "evaluate": ("evaluate", "evaluate", "Measure a run against the truth of its clip."),
     "train": ("train", "train", "Teach the depth networks on made-up people."),

@@ -38,9 +38,8 @@ def reconstruct(
 ) -> None:
     """Reconstruct the dancer of a video in 3D. Cut off, it goes on where it was when started again."""
     video = video or _video_of(options["config"])
-    _reconstruct(
-        video, out or Path(f"{video.stem}-run"), config_from(context, options), overwrite, trust, json, verbose
-    )
+    config = config_from(context, options)
+    carry_out("reconstruct", video, out or Path(f"{video.stem}-run"), config, overwrite, trust, json, verbose)
 
 
 def _video_of(file: Path | None) -> Path:
@@ -52,9 +51,10 @@ def _video_of(file: Path | None) -> Path:
     return Path(read_manifest(file).input.path)
 
 
-def _reconstruct(
-    video: Path, out: Path, config: c.RunConfig, overwrite: bool, trust: bool, json: bool, verbose: int
+def carry_out(
+    task: str, video: Path, out: Path, config: c.RunConfig, overwrite: bool, trust: bool, json: bool, verbose: int
 ) -> None:
+    """Run a function of `pipeline.reconstruct`, by name, with a line a stage, and print what came of it."""
     from dancedepth.cli.console import StageProgress, print_summary, summary_json
     from dancedepth.cli.terminal import own_terminal
 
@@ -63,10 +63,10 @@ def _reconstruct(
             from dancedepth.pipeline.frames import open_video
 
             open_video(video, config.frames)  # what is no video is said at once, before the libraries take seconds
-            from dancedepth.pipeline.reconstruct import reconstruct as run_all
+            from dancedepth.pipeline import reconstruct
             from dancedepth.pipeline.storage import plain
 
-            run = run_all(video, out, config, progress, overwrite, trust)
+            run = getattr(reconstruct, task)(video, out, config, progress, overwrite, trust)
         if json:
             terminal.out.write(json_format.dumps(plain(summary_json(run)), indent=1, allow_nan=False) + "\n")
         else:

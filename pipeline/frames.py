@@ -28,25 +28,27 @@ KEPT_LINES = 40
 """Last lines of what ffmpeg said, for its errors."""
 
 
-def open_video(path: Path, config: FramesConfig) -> VideoFrames:
+def open_video(path: Path, config: FramesConfig, fewest: int = 2) -> VideoFrames:
     """The frames of a video that a run uses: the first one in each 1/fps of a second, from start to end.
 
+    A single picture is a video of one frame, where `fewest` allows that.
+
     Raises:
-        VideoError: missing, a folder, empty, not a video, or shorter than the start. A video that holds fewer than two
-            frames there, or none that decodes, is found when iterating.
+        VideoError: missing, a folder, empty, not a video, or shorter than the start. A video that holds fewer
+            frames than `fewest` there, or none that decodes, is found when iterating.
     """
     info = probe_video(path)
     if info.duration_s is not None and config.start_s >= info.duration_s:
         what = f"the start, {config.start_s:g} s, lies after the video's end at {info.duration_s:.2f} s"
         raise VideoError(what, str(path), "Choose an earlier --start")
-    return VideoFrames(info, config)
+    return VideoFrames(info, config, fewest)
 
 
 class VideoFrames:
     """A `FrameSource`: every iteration runs ffmpeg anew and holds one frame at a time."""
 
-    def __init__(self, info: VideoInfo, config: FramesConfig) -> None:
-        self.info, self._config = info, config
+    def __init__(self, info: VideoInfo, config: FramesConfig, fewest: int = 2) -> None:
+        self.info, self._config, self._fewest = info, config, fewest
         self.warnings: tuple[str, ...] = ()
         """What the last whole iteration met that a user should know, in plain words."""
         self.expected_frames = _expected_frames(info, config)
@@ -74,7 +76,7 @@ class VideoFrames:
         self._judge(count, time_s, log)
 
     def _judge(self, count: int, last_time_s: float, log: _Log) -> None:
-        if count < 2:
+        if count < self._fewest:
             raise VideoError(*self._too_short(count, log))
         end = min(self._config.end_s or math.inf, self.info.duration_s or 0.0)
         step = 1 / min(self._config.fps, self.info.fps)

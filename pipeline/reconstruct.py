@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import torch
+from dancedepth.models.geometry import Camera
 from dancedepth.pipeline import storage
 from dancedepth.pipeline.account import account_for
 from dancedepth.pipeline.config import RunConfig
 from dancedepth.pipeline.depths import body_depths, load_geometry, network_depths
 from dancedepth.pipeline.device import choose_device
-from dancedepth.pipeline.frames import open_video
-from dancedepth.pipeline.ingredients import find_ingredients
+from dancedepth.pipeline.frames import VideoFrames, open_video
+from dancedepth.pipeline.ingredients import Ingredients, find_ingredients
 from dancedepth.pipeline.lens import choose_camera
 from dancedepth.pipeline.manifest import Manifest, new_manifest
 from dancedepth.pipeline.mattes import cut_out, load_mattes
 from dancedepth.pipeline.peak_memory import PeakMemory
-from dancedepth.pipeline.records import Observer, Silent, Surface
-from dancedepth.pipeline.stages import open_run
+from dancedepth.pipeline.point_clouds import write_point_clouds
+from dancedepth.pipeline.records import BodyMotion, GeometrySequence, ImageSequence, Observer, Silent, Surface, Tracks
+from dancedepth.pipeline.stages import Run, open_run
 from dancedepth.pipeline.tracks import track_people
 from dancedepth.pipeline.workspace import RunFolder
 
@@ -55,59 +59,142 @@ def reconstruct(
     Raises:
         DanceDepthError: of the kind that says what is wrong with the video, the folder, the weights or the options.
     """
+    with _begun(video, out, config, observer, overwrite, trust, fewest_frames=2) as begun:
+        seen, run = _seen(begun), begun.run
+        run.stage(
+            "fusion",
+            make=lambda told: _fusion().fuse(
+                seen.frames,
+                seen.tracks,
+                seen.mattes,
+                seen.geometry,
+                seen.motion,
+                begun.ready.body(),
+                config.fusion,
+                told,
+                begun.device,
+            ),
+            save=lambda surface: _save_surface(surface, run.folder),
+            load=lambda: storage.read_surface(run.folder.surface),
+            count=lambda _: len(seen.geometry.depth.indices),
+            total=len(seen.geometry.depth.indices),
+        )
+        return _finished(begun, seen)
+
+
+def reconstruct_depth(
+    source: Path,
+    out: Path,
+    config: RunConfig,
+    observer: Observer | None = None,
+    overwrite: bool = False,
+    trust: bool = False,
+) -> RunSummary:
+    """Depth, normals and point clouds of a video or a single picture: the stages of `reconstruct` up to the depths.
+
+    `reconstruct` with the same configuration goes on from there.
+
+    Raises:
+        DanceDepthError: as `reconstruct`.
+    """
+    with _begun(source, out, config, observer, overwrite, trust, fewest_frames=1) as begun:
+        seen, run = _seen(begun), begun.run
+        run.stage(
+            "points",
+            make=lambda told: write_point_clouds(seen.frames, seen.geometry, seen.motion.camera, run.folder, told),
+            load=lambda: seen.geometry.depth.indices,
+            count=len,
+            total=len(seen.geometry.depth.indices),
+        )
+        return _finished(begun, seen)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A run with what its stages need."""
+
+    run: Run
+    frames: VideoFrames
+    camera: Camera
+    config: RunConfig
+    ready: Ingredients
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of every frame."""
+
+    frames: VideoFrames
+    tracks: Tracks
+    mattes: ImageSequence
+    motion: BodyMotion
+    geometry: GeometrySequence
+
+
+@contextmanager
+def _begun(
+    video: Path,
+    out: Path,
+    config: RunConfig,
+    observer: Observer | None,
+    overwrite: bool,
+    trust: bool,
+    fewest_frames: int,
+) -> Iterator[_Begun]:
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
-    frames = open_video(video, config.frames)
+    frames = open_video(video, config.frames, fewest_frames)
     camera = choose_camera(config.camera, frames.info)
     ready = find_ingredients(config, device, trust)
     fresh = new_manifest(frames.info, config, ready.records())
     with PeakMemory() as memory, open_run(out, fresh, observer or Silent(), memory, overwrite) as run:
-        folder = run.folder
-        tracks = run.stage(
-            "tracks",
-            make=lambda told: track_people(frames, ready.detector(), config.tracks, told),
-            save=lambda tracks: storage.write_tracks(folder.tracks, tracks),
-            load=lambda: storage.read_tracks(folder.tracks),
-            count=lambda tracks: len(tracks.times_s),
-            total=frames.expected_frames,
-        )
-        mattes = run.stage(
-            "mattes",
-            make=lambda told: cut_out(frames, tracks, ready.matting(), config.mattes, folder, told),
-            load=lambda: load_mattes(folder, folder.image_indices("masks")),
-            count=lambda mattes: len(mattes.indices),
-            total=len(tracks.times_s),
-        )
-        motion = run.stage(
-            "body_motion",
-            make=lambda told: _body_motion().fit_body(tracks, mattes, ready.body(), camera, config.body_motion, told),
-            save=lambda motion: storage.write_motion(folder.motion, motion),
-            load=lambda: storage.read_motion(folder.motion),
-            count=lambda motion: int(motion.fitted.sum()),
-        )
-        geometry = run.stage(
-            "depths",
-            make=lambda told: (
-                body_depths(motion, mattes, ready.body(), folder, told)
-                if config.depths.model == "body"
-                else network_depths(frames, motion, mattes, ready.body(), ready.depth_networks(), folder, told)
-            ),
-            load=lambda: load_geometry(folder, folder.image_indices("depth")),
-            count=lambda geometry: len(geometry.depth.indices),
-            total=len(mattes.indices),
-        )
-        run.stage(
-            "fusion",
-            make=lambda told: _fusion().fuse(
-                frames, tracks, mattes, geometry, motion, ready.body(), config.fusion, told, device
-            ),
-            save=lambda surface: _save_surface(surface, folder),
-            load=lambda: storage.read_surface(folder.surface),
-            count=lambda _: len(geometry.depth.indices),
-            total=len(geometry.depth.indices),
-        )
-        run.record(account_for(run.manifest, frames, tracks, mattes, motion, geometry))
-        return RunSummary(out, run.manifest, run.reused)
+        yield _Begun(run, frames, camera, config, ready, device)
+
+
+def _seen(begun: _Begun) -> _Seen:
+    """The stages that look at the frames."""
+    run, frames, config, ready, folder = begun.run, begun.frames, begun.config, begun.ready, begun.run.folder
+    tracks = run.stage(
+        "tracks",
+        make=lambda told: track_people(frames, ready.detector(), config.tracks, told),
+        save=lambda tracks: storage.write_tracks(folder.tracks, tracks),
+        load=lambda: storage.read_tracks(folder.tracks),
+        count=lambda tracks: len(tracks.times_s),
+        total=frames.expected_frames,
+    )
+    mattes = run.stage(
+        "mattes",
+        make=lambda told: cut_out(frames, tracks, ready.matting(), config.mattes, folder, told),
+        load=lambda: load_mattes(folder, folder.image_indices("masks")),
+        count=lambda mattes: len(mattes.indices),
+        total=len(tracks.times_s),
+    )
+    motion = run.stage(
+        "body_motion",
+        make=lambda told: _body_motion().fit_body(tracks, mattes, ready.body(), begun.camera, config.body_motion, told),
+        save=lambda motion: storage.write_motion(folder.motion, motion),
+        load=lambda: storage.read_motion(folder.motion),
+        count=lambda motion: int(motion.fitted.sum()),
+    )
+    geometry = run.stage(
+        "depths",
+        make=lambda told: (
+            body_depths(motion, mattes, ready.body(), folder, told)
+            if config.depths.model == "body"
+            else network_depths(frames, motion, mattes, ready.body(), ready.depth_networks(), folder, told)
+        ),
+        load=lambda: load_geometry(folder, folder.image_indices("depth")),
+        count=lambda geometry: len(geometry.depth.indices),
+        total=len(mattes.indices),
+    )
+    return _Seen(frames, tracks, mattes, motion, geometry)
+
+
+def _finished(begun: _Begun, seen: _Seen) -> RunSummary:
+    run = begun.run
+    run.record(account_for(run.manifest, seen.frames, seen.tracks, seen.mattes, seen.motion, seen.geometry))
+    return RunSummary(run.folder.root, run.manifest, run.reused)
 
 
 def _body_motion() -> ModuleType:

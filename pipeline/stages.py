@@ -14,7 +14,7 @@ from dancedepth.pipeline.errors import RunFolderError
 from dancedepth.pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
 from dancedepth.pipeline.peak_memory import PeakMemory
 from dancedepth.pipeline.records import Observer
-from dancedepth.pipeline.workspace import STAGE_OUTPUTS, RunFolder, claimed
+from dancedepth.pipeline.workspace import LEAVES, STAGE_OUTPUTS, RunFolder, claimed
 
 Result = TypeVar("Result")
 
@@ -74,7 +74,8 @@ class Run:
 
     def _forget_from(self, name: str) -> None:
         """Drop a stage and those after it, which rest on it, with their files."""
-        dropped = list(STAGE_OUTPUTS)[list(STAGE_OUTPUTS).index(name) :]
+        names = list(STAGE_OUTPUTS)
+        dropped = [name] if name in LEAVES else names[names.index(name) :]
         kept = tuple(stage for stage in self.manifest.stages if stage.name not in dropped)
         if kept != self.manifest.stages or self.manifest.finished:
             self.record(replace(self.manifest, stages=kept, finished=False))

@@ -13,6 +13,7 @@ import numpy as np
 from dancedepth.models.body import COCO_KEYPOINTS
 from dancedepth.models.geometry import Camera
 from dancedepth.pipeline.errors import StorageError
+from dancedepth.pipeline.ply import ply_bytes
 from dancedepth.pipeline.records import BodyMotion, Surface, Track, Tracks
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -211,19 +212,8 @@ def gltf_axes(vectors: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
 
 def write_mesh_ply(path: Path, surface: Surface) -> None:
     """Binary PLY in glTF's axes, metres, with normals, colours and the float property `observed`."""
-    kinds = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
-    kinds += [(name, "u1") for name in ("red", "green", "blue")] + [("observed", "<f4")]
-    vertices = np.empty(len(surface.vertices), dtype=kinds)
-    columns = (*gltf_axes(surface.vertices).T, *gltf_axes(surface.normals).T, *surface.colors.T, surface.observed)
-    for (name, _), column in zip(kinds, columns, strict=True):
-        vertices[name] = column
-    faces = np.empty(len(surface.faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
-    faces["count"], faces["corners"] = 3, surface.faces
-    words = {"<f4": "float", "u1": "uchar"}
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
-    header += [f"property {words[kind]} {name}" for name, kind in kinds]
-    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
-    write_bytes(path, "\n".join(header).encode() + vertices.tobytes() + faces.tobytes())
+    vertices, normals = gltf_axes(surface.vertices), gltf_axes(surface.normals)
+    write_bytes(path, ply_bytes(vertices, normals, surface.colors, {"observed": surface.observed}, surface.faces))
 
 
 def write_mesh_glb(path: Path, surface: Surface) -> None:

@@ -39,6 +39,10 @@ def track_people(frames: FrameSource, detector: PersonDetector, config: TracksCo
         raise PersonError("nobody was found in this video", where, "Choose a clip that shows a person's whole body")
     size = (frames.info.width, frames.info.height)
     chosen = _choose(people, config, size, where)
+    needed = min(config.min_frames, len(seen))
+    if len(chosen) < needed:
+        found = f"a person was found in {len(chosen)} frames only, and {needed} are needed"
+        raise PersonError(found, where, "Choose a longer clip, a clearer one, or a higher --fps")
     kept = [p for p in people if len(p) >= LEAST_FRAMES or p is chosen]
     tracks = tuple(_track(people.index(p) + 1, p, len(seen)) for p in kept)
     sharpness = _sharpness(chosen, len(seen))
@@ -47,16 +51,12 @@ def track_people(frames: FrameSource, detector: PersonDetector, config: TracksCo
 
 def _choose(people: list[list[Glimpse]], config: TracksConfig, size: tuple[int, int], where: str) -> list[Glimpse]:
     prominence = [_prominence(person, size) for person in people]
-    chosen = people[int(np.argmax(prominence))]
     if config.person is not None:
         if not 1 <= config.person <= len(people):
             remedy = f"Choose one with --person: {_roll_call(people, size)}"
             raise PersonError(f"there is no person {config.person}", where, remedy)
-        chosen = people[config.person - 1]
-    if len(chosen) < config.min_frames:
-        found = f"a person was found in {len(chosen)} frames only, and {config.min_frames} are needed"
-        raise PersonError(found, where, "Choose a longer clip, a clearer one, or a higher --fps")
-    return chosen
+        return people[config.person - 1]
+    return people[int(np.argmax(prominence))]
 
 
 def _prominence(person: list[Glimpse], size: tuple[int, int]) -> float:

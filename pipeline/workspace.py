@@ -15,15 +15,18 @@ STAGE_OUTPUTS = {
     "mattes": ("masks/",),
     "body_motion": ("motion.npz",),
     "depths": ("depth/", "normals/", "confidence/"),
+    "points": ("points/",),
     "fusion": ("surface.npz", "mesh.ply", "mesh.glb"),
 }
-"""What each stage leaves behind, in the order of the stages; names that end in / are folders of one image a frame."""
+"""What each stage leaves behind, in the order of the stages; names that end in / are folders of one file a frame."""
+LEAVES = ("points",)
+"""Stages that nothing rests on: they can be made again without those that follow."""
 OPTIONAL_OUTPUTS = ("confidence/",)
 """Folders that a stage makes in some of its configurations only."""
 OTHER_OUTPUTS = ("run.json", "dancer.glb", "preview.mp4", "report.html")
 """Files of the run folder's contract that belong to the run as a whole."""
-IMAGE_NAME = "[0-9]" * 6 + ".png"
-"""Names of the images in those folders."""
+FRAME_NAME = "[0-9]" * 6 + ".p[nl][gy]"
+"""Names of the files in those folders: images as PNG, point clouds as PLY."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class RunFolder:
     def confidence(self, index: int) -> Path:
         """How sure the depth networks are in a frame."""
         return self.root / "confidence" / f"{index:06d}.png"
+
+    def points(self, index: int) -> Path:
+        """A frame's depth as a point cloud."""
+        return self.root / "points" / f"{index:06d}.ply"
 
     @property
     def manifest(self) -> Path:
@@ -83,17 +90,17 @@ class RunFolder:
         found: list[Path] = []
         for name in STAGE_OUTPUTS[stage]:
             path = self.root / name
-            found += sorted(path.glob(IMAGE_NAME)) if name.endswith("/") else [path] * path.is_file()
+            found += sorted(path.glob(FRAME_NAME)) if name.endswith("/") else [path] * path.is_file()
         return found
 
     def holds(self, stage: str, frames: int | None) -> bool:
-        """Whether a stage's files are all here: one image for each of its `frames` in every image folder."""
+        """Whether a stage's files are all here: one file for each of its `frames` in every folder."""
         for name in STAGE_OUTPUTS[stage]:
             path = self.root / name
             if name in OPTIONAL_OUTPUTS and not path.is_dir():
                 continue
             if name.endswith("/"):
-                if len(list(path.glob(IMAGE_NAME))) != frames:
+                if len(list(path.glob(FRAME_NAME))) != frames:
                     return False
             elif not path.is_file():
                 return False
@@ -101,7 +108,7 @@ class RunFolder:
 
     def image_indices(self, kind: str) -> tuple[int, ...]:
         """Frames that have an image in the folder `kind`."""
-        return tuple(int(path.stem) for path in sorted((self.root / kind).glob(IMAGE_NAME)))
+        return tuple(int(path.stem) for path in sorted((self.root / kind).glob(FRAME_NAME)))
 
     def remove_stage(self, stage: str) -> None:
         """Remove a stage's files, and its folders where nobody else's file is in them."""
@@ -118,7 +125,7 @@ class RunFolder:
         names = [*OTHER_OUTPUTS, *(name for names in STAGE_OUTPUTS.values() for name in names)]
         parts = [self.root / f"{name}.part" for name in names if not name.endswith("/")]
         for name in names:
-            parts += list((self.root / name).glob(f"{IMAGE_NAME}.part")) if name.endswith("/") else []
+            parts += list((self.root / name).glob(f"{FRAME_NAME}.part")) if name.endswith("/") else []
         self._remove(parts, ())
 
     def _remove(self, files: list[Path], folders: tuple[str, ...]) -> None:

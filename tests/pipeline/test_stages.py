@@ -79,7 +79,7 @@ def files(out: Path) -> set[str]:
     return {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
 
 
-IMAGES = ("masks", "depth", "normals", "confidence")
+IMAGES = ("masks", "depth", "normals", "confidence", "points")
 KILLER = """
 import json, os, sys
 from pathlib import Path
@@ -109,6 +109,14 @@ def test_killed_in_any_stage_it_goes_on_there(tmp_path: Path) -> None:
         assert "masks/000000.png.part" in left, "it died in the middle of a file"
         assert reused == list(STAGE_OUTPUTS)[:number]
         assert files(tmp_path / stage) == images | single
+
+
+def test_what_nothing_rests_on_is_made_again_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    all_stages(out)
+    for path in (out / "points").iterdir():
+        path.unlink()
+    assert all_stages(out).reused == tuple(name for name in STAGE_OUTPUTS if name != "points")
 
 
 def test_a_stage_is_told_about_once(tmp_path: Path) -> None:
