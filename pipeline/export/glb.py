@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pygltflib as gltf
 from dancedepth.pipeline.records import Rig, Surface
-from dancedepth.pipeline.rig import moving_bones, skeleton_of
+from dancedepth.pipeline.rig import moving_bones
+from dancedepth.pipeline.skeleton import SkeletonMotion
 from dancedepth.pipeline.storage import gltf_axes, write_bytes
+from dancedepth.pipeline.surface import vertex_normals
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from scipy.spatial.transform import Rotation
@@ -25,7 +27,7 @@ def write_dancer_glb(path: Path, surface: Surface, rig: Rig) -> None:
     """Write the skinned, animated surface; y up, metres, standing on y = 0, facing +z at rest.
 
     Joints are bones with their y axis along them, as Blender likes it; only bones that move have animation channels.
-    Colours are a texture if the surface has one, else vertex colours; `_OBSERVED` says how much of the surface was seen.
+    Colours are a texture if the surface has one, else vertex colours; `_OBSERVED` says how much of it was seen.
     """
     file = GlbFile("dancer")
     bones = len(rig.bone_names)
@@ -36,8 +38,8 @@ def write_dancer_glb(path: Path, surface: Surface, rig: Rig) -> None:
         gltf.Skin(name="skeleton", joints=joints, skeleton=0, inverseBindMatrices=_inverse_binds(file, rig))
     )
     body = file.add_node(gltf.Node(name="surface", mesh=mesh, skin=0))
-    dancer = file.add_node(gltf.Node(name="dancer", children=[0, body]))
-    file.document.scenes[0].nodes = [dancer, _add_camera(file, rig)]
+    dancer = file.add_node(gltf.Node(name="dancer", children=[0]))
+    file.document.scenes[0].nodes = [dancer, body, _add_camera(file, rig)]
     file.document.animations.append(_animation(file, rig))
     write_bytes(path, file.data())
 
@@ -159,8 +161,6 @@ def skin_shares(
 
 def _normals(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "v 3"]:
     """Unit normals; corners of the texture's seams, which lie on the same place, share one."""
-    from dancedepth.pipeline.surface import vertex_normals
-
     same = np.unique(vertices.astype(np.float32).view("V12").ravel(), return_inverse=True)[1]
     first = np.zeros(same.max() + 1, int)
     first[same[::-1]] = np.arange(len(same))[::-1]
@@ -172,16 +172,12 @@ def _normals(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) 
 
 def _add_joints(file: GlbFile, rig: Rig) -> None:
     """One node a bone, numbered as the bones are, in the rest pose."""
-    rest = skeleton_of(rig, 0)
-    from dancedepth.pipeline.skeleton import SkeletonMotion
-
     bind = SkeletonMotion.from_bones(rig.rest_bones[None], rig.bone_parents)
     quaternions = bind.quaternions()[0]
     for bone, name in enumerate(rig.bone_names):
-        children = [child for child, parent in enumerate(rig.bone_parents) if parent == bone]
-        place = bind.root[0] if bone == 0 else rest.offsets[bone]
+        place = bind.root[0] if bone == 0 else bind.offsets[bone]
         node = gltf.Node(name=name, translation=place.tolist(), rotation=_unit32(quaternions[bone]).tolist())
-        node.children = children
+        node.children = [child for child, parent in enumerate(rig.bone_parents) if parent == bone]
         file.add_node(node)
 
 
