@@ -72,6 +72,49 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class PairLossConfig:
+    """Weights of what pairs of unlabelled frames teach."""
+
+    warp: float = 5.0
+    """Part-wise warp, as in the paper."""
+    along: float = 1.0
+    """How much of the warp's distance within the surface counts, 0-1; the paper's distance: 1."""
+    photometric: float = 0.5
+    """Colours of corresponding points."""
+    turned_normals: float = 0.5
+    """Normals of corresponding points, turned as their parts turn."""
+    agreement: float = 0.3
+    """Of the depth's own normals against the predicted ones."""
+    smoothness: float = 0.05
+    """Edge-aware, of depth."""
+    anchor: float = 0.05
+    """Squared distance of depth from a network that stands still, or from the body, in 2 cm."""
+    anchor_normals: float = 0.3
+    """Difference of normals from those of a network that stands still."""
+
+
+@dataclass(frozen=True)
+class VideosConfig:
+    """Unlabelled videos, mixed in."""
+
+    folder: str | None = None
+    """A folder of clips; None: none."""
+    fps: float = 12.0
+    """Frames a second of them that are looked at."""
+    batch: int = 2
+    """Pairs of frames a step, on each device."""
+    points: int = 2048
+    """Correspondences of a pair in a step."""
+    start: int = 0
+    """The first step that they are part of."""
+    loss: PairLossConfig = field(default_factory=PairLossConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.batch >= 1 and self.points >= 1, "videos.batch", "there must be pairs and points of them")
+        _require(0 < self.fps <= 240, "videos.fps", "a frame rate lies between 0 and 240")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training."""
 
@@ -102,6 +145,9 @@ class TrainConfig:
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    init: str | None = None
+    """Weights to start from, a file that `dancedepth train` wrote; None: untaught networks."""
+    videos: VideosConfig = field(default_factory=VideosConfig)
 
     def __post_init__(self) -> None:
         _require(self.preset in PRESETS, "preset", f"there is no preset {self.preset!r}; there is {', '.join(PRESETS)}")
@@ -123,6 +169,8 @@ class TrainConfig:
         values = asdict(self)
         for key in ("wardrobe", "mocap"):
             values["data"][key] = values["data"][key] and Path(values["data"][key]).name
+        values["init"] = values["init"] and Path(values["init"]).name
+        values["videos"]["folder"] = values["videos"]["folder"] and Path(values["videos"]["folder"]).name
         return values
 
 
@@ -142,8 +190,22 @@ def read_config(path: Path) -> TrainConfig:
     for key in ("wardrobe", "mocap"):
         if isinstance(values.get("data"), dict) and values["data"].get(key):
             values["data"][key] = str((path.parent / values["data"][key]).resolve())
+    if values.get("init"):
+        values["init"] = str((path.parent / values["init"]).resolve())
+    if isinstance(values.get("videos"), dict) and values["videos"].get("folder"):
+        values["videos"]["folder"] = str((path.parent / values["videos"]["folder"]).resolve())
     config: TrainConfig = _built(TrainConfig, values, str(path))
     return config
+
+
+def same_settings(there: dict[str, Any], config: TrainConfig) -> bool:
+    """Whether a training's `config.json` says the same; settings that are younger than it have their defaults."""
+    return _completed(there, TrainConfig().to_json()) == json.loads(json.dumps(config.to_json()))
+
+
+def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    nested = {k: _completed(values.get(k, {}), v) for k, v in defaults.items() if isinstance(v, dict)}
+    return {**defaults, **values, **nested}
 
 
 def _built(cls: type[Any], values: dict[str, Any], where: str) -> Any:

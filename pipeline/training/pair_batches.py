@@ -1,0 +1,104 @@
+"""Batches of frame pairs from unlabelled clips: which pair every sample of every step is, and its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from dancedepth.models.inputs import NetworkInput
+from dancedepth.models.pair_losses import Matches
+from dancedepth.pipeline.training.clip_pairs import FramePair, read_pair
+from dancedepth.pipeline.training.config import TrainConfig
+from dancedepth.pipeline.training.correspondences import Correspondences
+from dancedepth.pipeline.training.dataset import collate
+from dancedepth.pipeline.training.sample_files import read_sample
+from dancedepth.pipeline.training.views import Sample
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+from torch.utils.data import Dataset
+
+SEED_STEP = 2**40
+STREAM = 2**39
+"""Keeps the draws of pairs apart from those of labelled samples."""
+
+
+@dataclass(frozen=True)
+class PairSample:
+    """Two frames of one dancer, and what corresponds."""
+
+    first: Sample
+    second: Sample
+    points: Correspondences
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """The first frames of all pairs, then the second ones, as one input."""
+
+    given: NetworkInput
+    matches: Matches
+
+    def to(self, device: torch.device | str) -> PairBatch:
+        """The same on another device."""
+        m = self.matches
+        moved = Matches(m.source_px.to(device), m.target_px.to(device), m.part.to(device), m.weight.to(device))
+        return PairBatch(self.given.to(device), moved)
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """Where a prepared clip's frames and pairs lie."""
+
+    frames: Path
+    pairs: Path
+    pair_count: int
+
+
+class PairSet(Dataset[PairSample]):
+    """Pairs by number, without end: any clip alike, any pair of it alike."""
+
+    def __init__(self, clips: Sequence[ClipFiles], config: TrainConfig) -> None:
+        self._clips, self._config = [clip for clip in clips if clip.pair_count], config
+
+    def __getitem__(self, number: int) -> PairSample:
+        """The training's pair sample `number`."""
+        generator = torch.Generator().manual_seed(self._config.seed * SEED_STEP + STREAM + number)
+        clip = self._clips[int(torch.randint(len(self._clips), (1,), generator=generator))]
+        pair = read_pair(clip.pairs, int(torch.randint(clip.pair_count, (1,), generator=generator)))
+        first, second = read_sample(clip.frames, pair.first), read_sample(clip.frames, pair.second)
+        return drawn(pair, first, second, self._config.videos.points, generator)
+
+
+def drawn(pair: FramePair, first: Sample, second: Sample, points: int, generator: Generator) -> PairSample:
+    """At most so many of a pair's points; seen from either side."""
+    all_points = pair.points
+    some = torch.randperm(len(all_points.part), generator=generator)[:points]
+    source, target = all_points.source_px[some], all_points.target_px[some]
+    part, weight = all_points.part[some], all_points.weight[some]
+    if float(torch.rand(1, generator=generator)) < 0.5:
+        return PairSample(second, first, Correspondences(target, source, part, weight))
+    return PairSample(first, second, Correspondences(source, target, part, weight))
+
+
+def collate_pairs(pairs: Sequence[PairSample]) -> PairBatch:
+    """Pairs to a batch; the shorter lists of points are padded with weight 0."""
+    given = collate([*(pair.first for pair in pairs), *(pair.second for pair in pairs)]).given
+    longest = max(len(pair.points.part) for pair in pairs)
+    return PairBatch(
+        given,
+        Matches(
+            source_px=_padded([pair.points.source_px for pair in pairs], longest),
+            target_px=_padded([pair.points.target_px for pair in pairs], longest),
+            part=_padded([pair.points.part for pair in pairs], longest),
+            weight=_padded([pair.points.weight for pair in pairs], longest),
+        ),
+    )
+
+
+def _padded(rows: list[Tensor], longest: int) -> Float[Tensor, "b n *c"] | Int[Tensor, "b n"]:
+    out = rows[0].new_zeros(len(rows), longest, *rows[0].shape[1:])
+    for row, values in zip(out, rows, strict=True):
+        row[: len(values)] = values
+    return out
