@@ -270,6 +270,11 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
     return _read_image(path)
 
 
+def read_picture(path: Path) -> UInt8[np.ndarray, "h w *c"]:
+    """An 8-bit PNG as it is stored."""
+    return _read_image(path)
+
+
 def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
     """8-bit RGB PNG."""
     _write_png(path, rgb)

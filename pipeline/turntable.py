@@ -1,8 +1,10 @@
-"""Pictures of a surface, rendered off screen: one view, or the four sides of a contact sheet."""
+"""Pictures of a surface, rendered off screen: from one side or four, at rest or posed."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,77 +12,109 @@ from dancedepth.models.geometry import Camera
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.records import Surface
 from dancedepth.pipeline.surface import vertex_normals
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
+Look = Literal["color", "clay", "normals", "observed"]
+"""What a surface is painted with: its colours, nothing, its normals towards the camera, or how much of it was seen."""
 BACKGROUND = 0.13
 AMBIENT = 0.35
+LIGHT = np.array([-0.4, -0.5, -0.77], dtype=np.float32)
+"""To the surface from a lamp at the camera's left shoulder, reversed."""
+CLAY = 0.75
 VIEW_DISTANCE = 4.0
 """Camera distance over the surface's extent: far enough that near limbs do not look large."""
+ASPECT = 0.7
+"""Width of a view of the rest pose over its height."""
 UNSEEN_COLOR = (0.85, 0.15, 0.1)
 
 
-def render_surface(
-    vertices: Float[np.ndarray, "v 3"],
-    faces: Int[np.ndarray, "f 3"],
-    colors: UInt8[np.ndarray, "v 3"] | None,
-    normals: Float[np.ndarray, "v 3"],
+def render(
+    surface: Surface,
+    vertices_cam: Float[np.ndarray, "v 3"],
     camera: Camera,
+    look: Look = "color",
     oversampling: int = 2,
+    background: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture of a coloured surface under a light at the camera's left shoulder.
+    """A picture of the surface under a light at the camera's left shoulder.
 
     Args:
-        vertices, normals: in the camera's frame.
-        colors: None shows the shape alone, in clay.
+        surface: closed; its own vertices are not used.
+        vertices_cam: its vertices in the camera's frame.
+        camera: of the picture.
+        look: how it is painted.
         oversampling: sub-pixels along each side of a pixel, against jagged edges.
+        background: drawn over this picture instead of a dark ground.
     """
     fine = camera.resized(camera.width * oversampling, camera.height * oversampling)
-    triangles = torch.as_tensor(faces).long()
-    raster = rasterize(torch.as_tensor(vertices, dtype=torch.float32), triangles, fine)
-    shades = np.full_like(vertices, 190) if colors is None else colors
-    values = np.concatenate((shades / 255.0, normals), axis=1).astype(np.float32)
-    image = raster.interpolate(triangles, torch.from_numpy(values)).numpy()
-    normal = image[..., 3:] / np.maximum(np.linalg.norm(image[..., 3:], axis=-1, keepdims=True), 1e-6)
-    light = np.array([-0.4, -0.5, -0.77], dtype=np.float32)
-    shade = AMBIENT + (1 - AMBIENT) * np.clip(normal @ light, 0, 1)
-    seen = (raster.face_index >= 0).numpy()[..., None]
-    picture = np.where(seen, image[..., :3] * shade[..., None], BACKGROUND)
+    faces = torch.as_tensor(surface.faces).long()
+    raster = rasterize(torch.as_tensor(vertices_cam, dtype=torch.float32), faces, fine, front_only=True)
+    normals = vertex_normals(vertices_cam, surface.faces)
+    values = np.concatenate((_paint(surface, look), normals), axis=1).astype(np.float32)
+    seen = (raster.face_index >= 0).numpy()
+    pixels = (torch.from_numpy(values)[faces[raster.face_index[seen]]] * raster.barycentric[seen][..., None]).sum(dim=1)
+    color, normal = pixels.numpy()[:, :3], pixels.numpy()[:, 3:]
+    normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+    if look == "normals":
+        color = normal * np.array([0.5, -0.5, -0.5], np.float32) + 0.5
+    else:
+        color = color * (AMBIENT + (1 - AMBIENT) * np.clip(normal @ LIGHT, 0, 1))[:, None]
+    picture = np.full((*seen.shape, 3), BACKGROUND, np.float32)
+    if background is not None:
+        picture = np.repeat(np.repeat(background, oversampling, 0), oversampling, 1).astype(np.float32) / 255
+    picture[seen] = color
     blocks = picture.reshape(camera.height, oversampling, camera.width, oversampling, 3).mean(axis=(1, 3))
     return np.rint(blocks.clip(0, 1) * 255).astype(np.uint8)
 
 
-def four_sides(surface: Surface, height_px: int = 480, look: str = "color") -> UInt8[np.ndarray, "h w 3"]:
-    """The rest pose from its front, left, back and right, side by side; `look` is `color`, `clay` or `observed`."""
-    colors = {"color": surface.colors, "clay": None, "observed": observed_colors(surface)}[look]
-    views = [turned_view(surface, colors, quarter * math.pi / 2, height_px) for quarter in range(4)]
+def four_sides(surface: Surface, height_px: int = 480, look: Look = "color") -> UInt8[np.ndarray, "h w 3"]:
+    """The rest pose from its front, left, back and right, side by side."""
+    camera = Camera.centred(height_px * VIEW_DISTANCE * 0.93, round(height_px * ASPECT), height_px)
+    low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
+    views = []
+    for quarter in range(4):
+        cos, sin = math.cos(quarter * math.pi / 2), math.sin(quarter * math.pi / 2)
+        cam_from_body = np.array([[cos, sin, 0], [0, 0, -1], [-sin, cos, 0]], dtype=np.float32)
+        cam = (surface.vertices - (low + high) / 2) @ cam_from_body.T
+        cam[:, 2] += VIEW_DISTANCE * float((high - low).max())
+        views.append(render(surface, cam, camera, look))
     return np.concatenate(views, axis=1)
 
 
-def turned_view(
-    surface: Surface, colors: UInt8[np.ndarray, "v 3"] | None, turn_rad: float, height_px: int
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The rest pose from one side: 0 its front, then on to its left."""
-    low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
-    extent = float((high - low).max())
-    cos, sin = math.cos(turn_rad), math.sin(turn_rad)
-    cam_from_body = np.array([[cos, sin, 0], [0, 0, -1], [-sin, cos, 0]], dtype=np.float32)
-    vertices = (surface.vertices - (low + high) / 2) @ cam_from_body.T
-    vertices[:, 2] += VIEW_DISTANCE * extent
-    width_px = round(height_px * 0.7)
-    camera = Camera.centred(height_px * VIEW_DISTANCE * 0.93, width_px, height_px)
-    return render_surface(vertices, surface.faces, colors, surface.normals @ cam_from_body.T, camera)
+def coarser(surface: Surface, cell_m: float) -> Surface:
+    """A lighter surface for small pictures: all vertices in one cell of a grid become one (vertex clustering)."""
+    cells = np.floor(surface.vertices / cell_m).astype(np.int64)
+    _, first, place = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+    place = place.ravel()
+    count = np.bincount(place)[:, None]
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        columns = [np.bincount(place, column) for column in values.reshape(len(place), -1).T]
+        result: np.ndarray = np.stack(columns, axis=1) / count
+        return result.astype(np.float32)
+
+    faces = place[surface.faces]
+    a, b, c = faces.T
+    return replace(
+        surface,
+        vertices=mean(surface.vertices),
+        faces=faces[(a != b) & (b != c) & (c != a)],
+        normals=surface.normals[first],
+        colors=np.rint(mean(surface.colors)).astype(np.uint8),
+        observed=mean(surface.observed)[:, 0],
+        skin_weights=surface.skin_weights[first],
+        skin_bones=surface.skin_bones[first],
+        uv=None,
+        texture=None,
+    )
 
 
-def posed_view(
-    surface: Surface, vertices_cam: Float[np.ndarray, "v 3"], camera: Camera, look: str = "color"
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The posed surface as the clip's camera sees it."""
-    colors = surface.colors if look == "color" else None
-    return render_surface(vertices_cam, surface.faces, colors, vertex_normals(vertices_cam, surface.faces), camera)
-
-
-def observed_colors(surface: Surface) -> UInt8[np.ndarray, "v 3"]:
-    """Light grey where seen, red where filled from the body."""
-    share = surface.observed[:, None]
-    mixed: np.ndarray = share * 0.8 + (1 - share) * np.array(UNSEEN_COLOR)
-    return np.rint(mixed * 255).astype(np.uint8)
+def _paint(surface: Surface, look: Look) -> Float[np.ndarray, "v 3"]:
+    if look == "color":
+        painted: np.ndarray = surface.colors / 255
+        return painted
+    if look == "observed":
+        share = surface.observed[:, None]
+        mixed: np.ndarray = share * 0.8 + (1 - share) * np.array(UNSEEN_COLOR)
+        return mixed
+    return np.full((len(surface.vertices), 3), CLAY)

@@ -10,25 +10,22 @@ OUT/truth/surface.npz   the dressed surface at rest: vertices, faces, colors, sk
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.pipeline import storage
-from dancedepth.pipeline.errors import RunFolderError, StorageError, VideoError
-from dancedepth.pipeline.probe import ffmpeg_binary
+from dancedepth.pipeline.errors import RunFolderError, StorageError
 from dancedepth.pipeline.records import Observer
 from dancedepth.pipeline.synthesis.config import SynthConfig
 from dancedepth.pipeline.synthesis.render import Picture
 from dancedepth.pipeline.synthesis.scene import Scene, make_scene
+from dancedepth.pipeline.video_file import video_writer
 from dancedepth.pipeline.workspace import RunFolder
 
 SCHEMA_VERSION = 1
@@ -65,7 +62,7 @@ def make_clip(config: SynthConfig, out: Path, body: BodyModel, observer: Observe
     storage.write_motion(truth.motion, scene.motion)
     _write_surface(truth.surface, scene)
     observer.stage_started("render", frames)
-    with _video_writer(out / "video.mp4", config) as stream:
+    with video_writer(out / "video.mp4", config.width, config.height, config.fps, CRF) as stream:
         for index, picture in enumerate(render(scene, config)):
             _write_truth_images(truth, index, picture)
             stream.write(np.ascontiguousarray(picture.rgb.numpy()).data)
@@ -149,44 +146,3 @@ def _summary(config: SynthConfig, scene: Scene) -> dict[str, Any]:
         "motion": config.motion.name if config.motion else "procedural",
         "config": config.to_json(),
     }
-
-
-@contextmanager
-def _video_writer(path: Path, config: SynthConfig) -> Iterator[IO[bytes]]:
-    """A pipe that takes RGB frames; the video appears when all of them are written."""
-    part = path.with_name(path.name + ".part")
-    log = path.with_name(path.name + ".log")
-    command = [
-        *(ffmpeg_binary(), "-hide_banner", "-loglevel", "error", "-y"),
-        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{config.width}x{config.height}", "-r", f"{config.fps:g}"),
-        *("-i", "pipe:0", "-an", "-c:v", "libx264", "-crf", str(CRF), "-preset", "fast", "-pix_fmt", "yuv420p"),
-        *("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-movflags", "+faststart"),
-        *("-vf", "scale=out_color_matrix=bt709:out_range=tv", "-f", "mp4", f"file:{os.fspath(part.absolute())}"),
-    ]
-    try:
-        with log.open("wb") as errors:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
-    except OSError as error:
-        raise StorageError(f"cannot write the video ({error.strerror})", str(path), "Choose another folder.") from error
-    assert process.stdin is not None
-    finished = False
-    try:
-        with process.stdin as stream:
-            yield stream
-        finished = process.wait() == 0
-    except BrokenPipeError:
-        process.wait()
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        complaint = log.read_text(errors="replace").strip().splitlines()[-1:]
-        log.unlink()
-        if not finished:
-            part.unlink(missing_ok=True)
-    if not finished:
-        said = complaint[0] if complaint else "it said nothing"
-        raise VideoError(
-            f"ffmpeg could not write the video: {said}", str(path), "Free some space or choose another OUT."
-        )
-    part.replace(path)
