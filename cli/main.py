@@ -20,6 +20,7 @@ COMMANDS = {
     "synth": ("synth", "synth", "Render a dancer whose true shape and motion are known."),
     "evaluate": ("evaluate", "evaluate", "Measure a run against the truth of its clip."),
     "train": ("train", "train", "Teach the depth networks on made-up people."),
+    "doctor": ("doctor", "doctor", "Is everything here that a run needs, and does it work?"),
     "weights": ("weights", "app", "The networks' weights: what there is, fetch it, check it."),
 }
 """Module, object and one line of each command; only the one that is called is imported, so that help comes at once."""
