@@ -38,12 +38,13 @@ class PanelSize:
 class Panels:
     """Pictures of a run's frames, read from its folder one frame at a time."""
 
-    def __init__(self, folder: RunFolder, size: PanelSize) -> None:
+    def __init__(self, folder: RunFolder, image: PanelSize, size: PanelSize) -> None:
+        """`image` is the size of the run's images; of larger ones only some pixels are looked at."""
+        every = max(1, image.height // size.height)
         self.size = size
-        self._mattes = _images(folder, "masks")
-        self._normals = _images(folder, "normals")
+        self._mattes, self._normals = _images(folder, "masks", every), _images(folder, "normals", every)
         indices = folder.image_indices("depth")
-        self._depth = ImageSequence(indices, lambda index: storage.read_depth(folder.depth(index)))
+        self._depth = ImageSequence(indices, lambda index: storage.read_depth(folder.depth(index), every))
         self._near_m, self._far_m = _range_m(self._depth)
 
     def of(self, frame: Frame) -> list[UInt8[np.ndarray, "y x 3"]]:
@@ -89,10 +90,9 @@ class Panels:
         return small
 
 
-def _images(folder: RunFolder, kind: str) -> ImageSequence:
-    return ImageSequence(
-        folder.image_indices(kind), lambda index: storage.read_picture(folder.root / kind / f"{index:06d}.png")
-    )
+def _images(folder: RunFolder, kind: str, every: int) -> ImageSequence:
+    indices = folder.image_indices(kind)
+    return ImageSequence(indices, lambda index: storage.read_picture(folder.root / kind / f"{index:06d}.png", every))
 
 
 def _range_m(depth: ImageSequence) -> Float[np.ndarray, "2"]:

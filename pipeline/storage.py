@@ -237,9 +237,9 @@ def write_depth(path: Path, depth_m: Float[np.ndarray, "h w"]) -> None:
     _write_png(path, units)
 
 
-def read_depth(path: Path) -> Float[np.ndarray, "h w"]:
-    """Metres."""
-    return (_read_image(path).astype(np.float32)) / DEPTH_UNITS_PER_M
+def read_depth(path: Path, every: int = 1) -> Float[np.ndarray, "h w"]:
+    """Metres; with `every`, only each so-manieth pixel of each so-manieth row."""
+    return _read_image(path)[::every, ::every].astype(np.float32) / DEPTH_UNITS_PER_M
 
 
 def write_normals(path: Path, normals: Float[np.ndarray, "h w 3"]) -> None:
@@ -270,9 +270,9 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
     return _read_image(path)
 
 
-def read_picture(path: Path) -> UInt8[np.ndarray, "h w *c"]:
-    """An 8-bit PNG as it is stored."""
-    return _read_image(path)
+def read_picture(path: Path, every: int = 1) -> UInt8[np.ndarray, "h w *c"]:
+    """An 8-bit PNG as it is stored; `every` as above."""
+    return _read_image(path)[::every, ::every]
 
 
 def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
