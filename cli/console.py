@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from dancedepth.pipeline.manifest import AdaptationRecord
     from dancedepth.pipeline.reconstruct import RunSummary
 
 TITLES = {
@@ -124,7 +125,7 @@ def summary_json(run: RunSummary) -> dict[str, Any]:
     from dataclasses import asdict
 
     values = asdict(run.manifest)
-    chosen = ("stages", "camera", "scale", "person", "quality", "peak_memory_mb", "warnings", "input")
+    chosen = ("stages", "camera", "scale", "person", "quality", "adaptation", "peak_memory_mb", "warnings", "input")
     for stage in values["stages"]:
         stage["reused"] = stage["name"] in run.reused
     return {
@@ -170,6 +171,8 @@ def _facts(run: RunSummary) -> Padding:
         )
     if manifest.quality.smoothness is not None:
         facts.add_row("smoothness", f"{manifest.quality.smoothness:.1f} m/s² mean acceleration of the joints")
+    if manifest.adaptation:
+        facts.add_row("adaptation", _adaptation(manifest.adaptation))
     if manifest.scale:
         facts.add_row("scale", f"{manifest.scale.height_m:.2f} m tall ({manifest.scale.source})")
     if manifest.camera:
@@ -179,6 +182,16 @@ def _facts(run: RunSummary) -> Padding:
         facts.add_row("surface", Text(str(run.out / "mesh.glb"), overflow="fold"))
     facts.add_row("everything", Text(str(run.out), overflow="fold"))
     return Padding(facts, (0, 2))
+
+
+def _adaptation(record: AdaptationRecord) -> str:
+    if record.why_not:
+        return f"none: {record.why_not}"
+    total = next(loss for loss in record.losses if loss.name == "total")
+    return (
+        f"{record.steps} steps on {record.pairs} pairs of frames: losses {total.before:.3f} to {total.after:.3f}; "
+        f"depth moved by {record.depth_change_mm:.1f} mm, normals by {record.normal_change_deg:.1f}° on average"
+    )
 
 
 def _why_not(run: RunSummary) -> str:

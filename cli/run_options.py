@@ -77,6 +77,7 @@ OPTIONS = (
     RunOption("--fov", "camera.fov_deg", LENS, "DEGREES"),
     RunOption("--depth-model", "depths.model", SHAPE),
     RunOption("--depth-weights", "depths.weights", SHAPE, "FILE"),
+    RunOption("--adapt", "depths.adapt_steps", SHAPE, "STEPS"),
     RunOption("--voxel-mm", "fusion.voxel_m", SHAPE, per_unit=MM_PER_M, help="Side of a voxel of the surface, in mm."),
     RunOption("--device", "device", RUN),
     RunOption("--seed", "seed", RUN),

@@ -104,8 +104,13 @@ class DepthsConfig:
     """`hdnet`: the depth networks; `body`: the fitted body's own surface, the parametric baseline."""
     weights: str | None = None
     """The networks' weights, a file that `dancedepth train` wrote."""
+    adapt_steps: int = 0
+    """Steps by which a copy of the networks learns from the clip itself first, without labels; 0: none."""
 
     def __post_init__(self) -> None:
+        _require(0 <= self.adapt_steps <= 10_000, "--adapt", "the networks adapt in 0 to 10000 steps")
+        adaptable = self.adapt_steps == 0 or self.model == "hdnet"
+        _require(adaptable, "--adapt", "only the depth networks can adapt: give --depth-model hdnet")
         known = self.model in ("body", "hdnet")
         _require(known, "--depth-model", f"there is no depth model named {self.model!r}; there is body and hdnet")
         named = self.model == "body" or self.weights is not None
@@ -120,8 +125,17 @@ class FusionConfig:
     """Side of a voxel."""
     truncation_m: float = 0.03
     """Distances to the surface are kept up to this."""
+    faces: int = 50_000
+    """Triangles of the surface, at most: voxels give several times more than its shape needs or a viewer wants."""
+    texture_px: int = 2048
+    """Side of the texture."""
+    texture_views: int = 24
+    """Frames that the texture is made from, the sharpest of as many stretches of the clip; they are held in memory."""
 
     def __post_init__(self) -> None:
+        _require(self.faces >= 1000, "faces", "the surface needs a thousand triangles or more")
+        _require(256 <= self.texture_px <= 8192, "texture_px", "a texture's side is 256 to 8192 pixels")
+        _require(self.texture_views >= 1, "texture_views", "the texture is made from one frame or more")
         _require(0.002 <= self.voxel_m <= 0.03, "--voxel-mm", "a voxel is 2 to 30 mm")
         _require(self.truncation_m >= 2 * self.voxel_m, "--voxel-mm", "the truncation must be two voxels or more")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dancedepth.models.body import BodyModel, load_body
-from dancedepth.models.checkpoint import load_weights
+from dancedepth.models.checkpoint import Provenance, load_weights
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.matting import Matting, load_matting
 from dancedepth.models.pose import PoseDetector
@@ -42,6 +42,12 @@ class Ingredients:
         """Depth and normals; only where the config asks for them."""
         assert self.depth_weights is not None
         return load_weights(self.depth_weights, self.device)[0]
+
+    def depth_provenance(self, then: str) -> Provenance:
+        """How the depth networks were made, and what was done to them since, in words."""
+        assert self.depth_weights is not None
+        made = load_weights(self.depth_weights)[1]
+        return replace(made, data=f"{made.data}; then {then}")
 
     def records(self) -> tuple[WeightsRecord, ...]:
         """Names and hashes for the manifest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,30 @@ class QualityRecord:
 
 
 @dataclass(frozen=True)
+class LossRecord:
+    """A loss before and after adaptation."""
+
+    name: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class AdaptationRecord:
+    """What the depth networks learned from the clip itself before its depths were written."""
+
+    steps: int
+    pairs: int
+    """Pairs of frames that taught them."""
+    losses: tuple[LossRecord, ...]
+    depth_change_mm: float | None
+    """Mean absolute change of depth; None where the networks were left as they were."""
+    normal_change_deg: float | None
+    why_not: str | None
+    """Why they were left as they were."""
+
+
+@dataclass(frozen=True)
 class StageRecord:
     """A finished stage: what it took, and how many frames it produced something for."""
 
@@ -124,6 +148,7 @@ class Manifest:
     peak_memory_mb: float = 0.0
     warnings: tuple[str, ...] = ()
     quality: QualityRecord = field(default_factory=lambda: QualityRecord(None, None))
+    adaptation: AdaptationRecord | None = None
 
     def stage(self, name: str) -> StageRecord | None:
         """A finished stage."""
@@ -179,6 +204,7 @@ _PARTS: dict[str, type[Any]] = {
     "camera": CameraRecord,
     "scale": ScaleRecord,
     "person": PersonRecord,
+    "adaptation": AdaptationRecord,
 }
 _LISTS: dict[str, type[Any]] = {"frames": FrameRecord, "stages": StageRecord, "weights": WeightsRecord}
 
@@ -187,10 +213,13 @@ def _from_json(values: dict[str, Any]) -> Manifest:
     built = dict(values)
     built["config"] = config_from_json(RunConfig, values["config"])
     for name, cls in _PARTS.items():
-        built[name] = _record(cls, values[name]) if values[name] else None
+        built[name] = _record(cls, values[name]) if values.get(name) else None
     for name, cls in _LISTS.items():
         built[name] = tuple(_record(cls, value) for value in values[name])
     built["warnings"] = tuple(values["warnings"])
+    if built["adaptation"]:
+        changes = tuple(_record(LossRecord, value) for value in built["adaptation"].losses)
+        built["adaptation"] = replace(built["adaptation"], losses=changes)
     return _record(Manifest, built)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 import torch
+from dancedepth.models.checkpoint import save_weights
 from dancedepth.models.geometry import Camera
 from dancedepth.pipeline import storage
 from dancedepth.pipeline.account import account_for
@@ -109,6 +110,16 @@ def reconstruct_depth(
         return _finished(begun, seen)
 
 
+def follow(video: Path, out: Path, config: RunConfig, observer: Observer | None = None) -> Followed:
+    """The stages of `reconstruct` up to the body's motion; training looks at its videos through them.
+
+    Raises:
+        DanceDepthError: as `reconstruct`.
+    """
+    with _begun(video, out, config, observer, overwrite=False, trust=False, fewest_frames=2) as begun:
+        return _followed(begun)
+
+
 @dataclass(frozen=True)
 class _Begun:
     """A run with what its stages need."""
@@ -122,13 +133,19 @@ class _Begun:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What is known of every frame."""
+class Followed:
+    """The dancer in every frame: where, cut out, and how the body moves."""
 
     frames: VideoFrames
     tracks: Tracks
     mattes: ImageSequence
     motion: BodyMotion
+
+
+@dataclass(frozen=True)
+class _Seen(Followed):
+    """And the geometry."""
+
     geometry: GeometrySequence
 
 
@@ -152,8 +169,8 @@ def _begun(
         yield _Begun(run, frames, camera, config, ready, device)
 
 
-def _seen(begun: _Begun) -> _Seen:
-    """The stages that look at the frames."""
+def _followed(begun: _Begun) -> Followed:
+    """The stages that follow the dancer."""
     run, frames, config, ready, folder = begun.run, begun.frames, begun.config, begun.ready, begun.run.folder
     tracks = run.stage(
         "tracks",
@@ -177,18 +194,35 @@ def _seen(begun: _Begun) -> _Seen:
         load=lambda: storage.read_motion(folder.motion),
         count=lambda motion: int(motion.fitted.sum()),
     )
-    geometry = run.stage(
+    return Followed(frames, tracks, mattes, motion)
+
+
+def _seen(begun: _Begun) -> _Seen:
+    """The stages that look at the frames."""
+    known, folder = _followed(begun), begun.run.folder
+    geometry = begun.run.stage(
         "depths",
-        make=lambda told: (
-            body_depths(motion, mattes, ready.body(), folder, told)
-            if config.depths.model == "body"
-            else network_depths(frames, motion, mattes, ready.body(), ready.depth_networks(), folder, told)
-        ),
+        make=lambda told: _depths(begun, known, told),
         load=lambda: load_geometry(folder, folder.image_indices("depth")),
         count=lambda geometry: len(geometry.depth.indices),
-        total=len(mattes.indices),
+        total=len(known.mattes.indices),
     )
-    return _Seen(frames, tracks, mattes, motion, geometry)
+    return _Seen(known.frames, known.tracks, known.mattes, known.motion, geometry)
+
+
+def _depths(begun: _Begun, known: Followed, told: Observer) -> GeometrySequence:
+    """The body's own, or the networks', which may learn from the clip first."""
+    ready, folder, steps = begun.ready, begun.run.folder, begun.config.depths.adapt_steps
+    if begun.config.depths.model == "body":
+        return body_depths(known.motion, known.mattes, ready.body(), folder, told)
+    net = ready.depth_networks()
+    if steps:
+        clip = (known.frames, known.tracks, known.mattes, known.motion)
+        adapted = _adaptation().adapt(net, *clip, ready.body(), steps, begun.config.seed, told)
+        begun.run.record(replace(begun.run.manifest, adaptation=adapted.record))
+        save_weights(folder.adapted, adapted.net, ready.depth_provenance(f"{adapted.record.steps} steps on one clip"))
+        net, told = adapted.net, _adaptation().After(told, adapted.record.steps)
+    return network_depths(known.frames, known.motion, known.mattes, ready.body(), net, folder, told)
 
 
 def _finished(begun: _Begun, seen: _Seen) -> RunSummary:
@@ -202,6 +236,13 @@ def _body_motion() -> ModuleType:
     from dancedepth.pipeline import body_motion
 
     return body_motion
+
+
+def _adaptation() -> ModuleType:
+    """As above, for what training rests on."""
+    from dancedepth.pipeline import adaptation
+
+    return adaptation
 
 
 def _fusion() -> ModuleType:

@@ -14,15 +14,15 @@ STAGE_OUTPUTS = {
     "tracks": ("tracks.json",),
     "mattes": ("masks/",),
     "body_motion": ("motion.npz",),
-    "depths": ("depth/", "normals/", "confidence/"),
+    "depths": ("depth/", "normals/", "confidence/", "adapted.safetensors"),
     "points": ("points/",),
     "fusion": ("surface.npz", "mesh.ply", "mesh.glb"),
 }
 """What each stage leaves behind, in the order of the stages; names that end in / are folders of one file a frame."""
 LEAVES = ("points",)
 """Stages that nothing rests on: they can be made again without those that follow."""
-OPTIONAL_OUTPUTS = ("confidence/",)
-"""Folders that a stage makes in some of its configurations only."""
+OPTIONAL_OUTPUTS = ("confidence/", "adapted.safetensors")
+"""What a stage makes in some of its configurations only."""
 OTHER_OUTPUTS = ("run.json", "dancer.glb", "preview.mp4", "report.html")
 """Files of the run folder's contract that belong to the run as a whole."""
 FRAME_NAME = "[0-9]" * 6 + ".p[nl][gy]"
@@ -71,6 +71,11 @@ class RunFolder:
         return self.root / "motion.npz"
 
     @property
+    def adapted(self) -> Path:
+        """The depth networks after they learned from the clip itself."""
+        return self.root / "adapted.safetensors"
+
+    @property
     def surface(self) -> Path:
         """The canonical surface with its skinning weights."""
         return self.root / "surface.npz"
@@ -97,7 +102,7 @@ class RunFolder:
         """Whether a stage's files are all here: one file for each of its `frames` in every folder."""
         for name in STAGE_OUTPUTS[stage]:
             path = self.root / name
-            if name in OPTIONAL_OUTPUTS and not path.is_dir():
+            if name in OPTIONAL_OUTPUTS and not path.exists():
                 continue
             if name.endswith("/"):
                 if len(list(path.glob(FRAME_NAME))) != frames:

@@ -38,7 +38,7 @@ def pair_up(frames: Sequence[SeenBody], faces: Int[Tensor, "f 3"], generator: to
 
 
 def overlap(frames: Sequence[SeenBody], faces: Int[Tensor, "f 3"]) -> tuple[Float[Tensor, "n n"], Float[Tensor, "n n"]]:
-    """Share of the visible surface that two frames have in common, and the mean angle by which it turned, in degrees."""
+    """Share of the visible surface that two frames have in common, and the mean angle in degrees by which it turned."""
     area = _vertex_areas(frames[0], faces)
     used = torch.nonzero(area > 0)[:, 0]
     weight = area[used].sqrt()
