@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, RestBody
 from dancedepth.models.body_maps import render_body
+from dancedepth.models.geometry import Camera
 from dancedepth.models.hdnet import HDNet, person_mask
-from dancedepth.models.inputs import PosedBody, prepare_input
-from dancedepth.models.paste_back import Geometry, paste_back
+from dancedepth.models.inputs import Crop, NetworkInput, PosedBody, prepare_input, stack_inputs
+from dancedepth.models.paste_back import paste_back
 from dancedepth.models.silhouettes import OPAQUE
 from dancedepth.pipeline.records import BodyMotion, Frame, FrameSource, GeometrySequence, ImageSequence, Observer
 from dancedepth.pipeline.storage import read_depth, read_mask, read_normals, write_depth, write_mask, write_normals
 from dancedepth.pipeline.workspace import RunFolder
 from jaxtyping import Float, UInt8
+from torch import Tensor
+
+AT_ONCE = {"cpu": 1, "cuda": 8}
+"""Frames in a batch: a processor gains nothing from more than one."""
 
 
 def body_depths(
@@ -26,23 +34,13 @@ def body_depths(
     rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
     indices = [index for index in mattes.indices if motion.fitted[index]]
     observer.stage_started("depths", len(indices))
-    written = []
-    with ThreadPoolExecutor(max_workers=1) as writer:  # encoding keeps one core busy while the next frame is rendered
-        saved: Future[Any] = writer.submit(int)
-        for index in indices:
-            depth, normals = _body_geometry(motion, index, rest, body, mattes.load(index))
-            saved.result()
-            if depth.any():
-                saved = writer.submit(_write, folder, index, depth, normals)
-                written.append(index)
-            observer.advanced()
-        saved.result()
-    return load_geometry(folder, tuple(written))
+    found = ((index, _body_geometry(motion, index, rest, body, mattes.load(index))) for index in indices)
+    return _written(found, folder, observer)
 
 
 def _body_geometry(
     motion: BodyMotion, index: int, rest: RestBody, body: BodyModel, alpha: UInt8[np.ndarray, "h w"]
-) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w 3"]]:
+) -> _Images:
     """Depth and normals of the body inside the matte; zeros elsewhere."""
     transforms = torch.from_numpy(motion.cam_from_rest[index : index + 1]).to(body.device)
     maps = render_body(body.skin(rest.vertices, transforms)[0], body.faces, motion.camera)
@@ -52,14 +50,7 @@ def _body_geometry(
         inside = alpha[window] >= OPAQUE
         depth[window] = maps.depth_m.cpu().numpy() * inside
         normals[window] = maps.normals.cpu().numpy() * inside[..., None]
-    return depth, normals
-
-
-def _write(
-    folder: RunFolder, index: int, depth_m: Float[np.ndarray, "h w"], normals: Float[np.ndarray, "h w 3"]
-) -> None:
-    write_depth(folder.depth(index), depth_m)
-    write_normals(folder.normals(index), normals)
+    return _Images(depth, normals)
 
 
 def network_depths(
@@ -75,35 +66,76 @@ def network_depths(
     rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
     indices = {index for index in mattes.indices if motion.fitted[index]}
     observer.stage_started("depths", len(indices))
-    written = []
-    for frame in frames:
-        if frame.index not in indices:
-            continue
-        found = frame_geometry(
-            frame, mattes.load(frame.index), posed_body(motion, frame.index, body, rest), motion, net
-        )
-        if found is not None and found.depth_m.any():
-            write_depth(folder.depth(frame.index), found.depth_m.numpy())
-            write_normals(folder.normals(frame.index), found.normals.numpy())
-            write_mask(folder.confidence(frame.index), (found.confidence * 255).round().to(torch.uint8).numpy())
-            written.append(frame.index)
-        observer.advanced()
-    return load_geometry(folder, tuple(written))
+    prepared = (
+        _prepared(frame, mattes.load(frame.index), posed_body(motion, frame.index, body, rest), motion.camera, net)
+        for frame in frames
+        if frame.index in indices
+    )
+    return _written(_predicted(prepared, net), folder, observer)
 
 
-def frame_geometry(
-    frame: Frame, alpha: np.ndarray, posed: PosedBody, motion: BodyMotion, net: HDNet
-) -> Geometry | None:
-    """One frame through the networks; None where its matte is empty."""
+@dataclass(frozen=True)
+class _Prepared:
+    """One frame on its way through the networks."""
+
+    index: int
+    given: NetworkInput
+    crop: Crop
+    posed: PosedBody
+    matte: UInt8[Tensor, "h w"]
+
+
+def _prepared(
+    frame: Frame, alpha: UInt8[np.ndarray, "h w"], posed: PosedBody, camera: Camera, net: HDNet
+) -> _Prepared | None:
+    """A frame as the networks take it, on their device; None where its matte is empty."""
     device = next(net.parameters()).device
     matte, rgb = torch.from_numpy(alpha).to(device), torch.from_numpy(frame.rgb).to(device)
-    prepared = prepare_input(rgb, matte, posed, motion.camera, net.size)
-    if prepared is None:
-        return None
-    given, crop = prepared
-    said, inside = net.infer(given), person_mask(given)[0]
-    found = paste_back(said.depth[0], said.normals[0], said.confidence[0], inside, crop, posed, matte)
-    return Geometry(found.depth_m.cpu(), found.normals.cpu(), found.confidence.cpu())
+    found = prepare_input(rgb, matte, posed, camera, net.size)
+    return None if found is None else _Prepared(frame.index, *found, posed, matte)
+
+
+def _predicted(prepared: Iterable[_Prepared | None], net: HDNet) -> Iterator[tuple[int, _Images]]:
+    """Frames through the networks, as many at once as the device is quickest with."""
+    at_once = AT_ONCE[next(net.parameters()).device.type]
+    waiting = (one for one in prepared if one is not None)
+    while some := list(islice(waiting, at_once)):
+        said = net.infer(stack_inputs([one.given for one in some]))
+        for row, one in enumerate(some):
+            maps = (said.depth[row], said.normals[row], said.confidence[row], person_mask(one.given)[0])
+            found = paste_back(*maps, one.crop, one.posed, one.matte)
+            confidence = (found.confidence * 255).round().to(torch.uint8)
+            yield one.index, _Images(found.depth_m.cpu().numpy(), found.normals.cpu().numpy(), confidence.cpu().numpy())
+
+
+@dataclass(frozen=True)
+class _Images:
+    """One frame's geometry, as it is written."""
+
+    depth_m: Float[np.ndarray, "h w"]
+    normals: Float[np.ndarray, "h w 3"]
+    confidence: UInt8[np.ndarray, "h w"] | None = None
+
+    def write(self, folder: RunFolder, index: int) -> None:
+        write_depth(folder.depth(index), self.depth_m)
+        write_normals(folder.normals(index), self.normals)
+        if self.confidence is not None:
+            write_mask(folder.confidence(index), self.confidence)
+
+
+def _written(found: Iterable[tuple[int, _Images]], folder: RunFolder, observer: Observer) -> GeometrySequence:
+    """Write what there is to write; encoding keeps one core busy while the next frame is made."""
+    written = []
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        saved: Future[Any] = writer.submit(int)
+        for index, images in found:
+            saved.result()
+            if images.depth_m.any():
+                saved = writer.submit(images.write, folder, index)
+                written.append(index)
+            observer.advanced()
+        saved.result()
+    return load_geometry(folder, tuple(written))
 
 
 def posed_body(motion: BodyMotion, index: int, body: BodyModel, rest: RestBody) -> PosedBody:
