@@ -60,6 +60,7 @@ class Run:
         result = make(_InsideStage(name, self._observer))
         if save:
             save(result)
+            result = load()  # files round: a run that is cut off here and resumed goes on from the same numbers
         seconds = time.perf_counter() - started
         stage = StageRecord(name, seconds, count(result))
         self.record(replace(self.manifest, stages=(*self.manifest.stages, stage)))
