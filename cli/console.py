@@ -32,6 +32,8 @@ TITLES = {
     "depths": "depth and normals",
     "points": "making point clouds",
     "fusion": "fusing the surface",
+    "rig": "rigging",
+    "report": "preview and report",
     "people": "making people up",
 }
 """Stages as the user reads them."""
@@ -140,6 +142,7 @@ def summary_json(run: RunSummary) -> dict[str, Any]:
 def files(run: RunSummary) -> dict[str, str]:
     """What the run folder holds, by what it is."""
     names = ("run.json", "tracks.json", "motion.npz", "masks", "depth", "normals", "points", "mesh.ply", "mesh.glb")
+    names += ("dancer.glb", "preview.mp4", "report.html")
     return {name: str(run.out / name) for name in names if (run.out / name).exists()}
 
 
@@ -179,7 +182,9 @@ def _facts(run: RunSummary) -> Padding:
         facts.add_row("focal length", f"{manifest.camera.focal_px:.0f} px ({manifest.camera.source})")
     facts.add_row("memory", f"{manifest.peak_memory_mb:.0f} MB at most")
     if manifest.stage("fusion"):
-        facts.add_row("surface", Text(str(run.out / "mesh.glb"), overflow="fold"))
+        for title, name in (("dancer", "dancer.glb"), ("look at it", "report.html")):
+        if (run.out / name).exists():
+            facts.add_row(title, Text(str(run.out / name), overflow="fold"))
     facts.add_row("everything", Text(str(run.out), overflow="fold"))
     return Padding(facts, (0, 2))
 

@@ -9,7 +9,7 @@ from dancedepth.pipeline.frames import VideoFrames
 from dancedepth.pipeline.lens import camera_record
 from dancedepth.pipeline.manifest import FrameRecord, Manifest, PersonRecord, QualityRecord, ScaleRecord
 from dancedepth.pipeline.quality import input_warnings
-from dancedepth.pipeline.records import BodyMotion, GeometrySequence, ImageSequence, Tracks
+from dancedepth.pipeline.records import BodyMotion, GeometrySequence, ImageSequence, Rig, Tracks
 from dancedepth.pipeline.smoothness import mean_acceleration
 
 
@@ -20,8 +20,9 @@ def account_for(
     mattes: ImageSequence,
     motion: BodyMotion,
     geometry: GeometrySequence,
+    rig: Rig | None = None,
 ) -> Manifest:
-    """The manifest of the finished run."""
+    """The manifest of the finished run; without a rig where the run has none."""
     findings = (*manifest.warnings, *frames.warnings, *input_warnings(frames.info, tracks, mattes))
     height_given = manifest.config.body_motion.height_m is not None
     return replace(
@@ -32,7 +33,12 @@ def account_for(
         scale=ScaleRecord("--height" if height_given else "the body prior's height", motion.height_m),
         person=PersonRecord(tracks.dancer.track_id),
         warnings=tuple(dict.fromkeys(findings)),
-        quality=QualityRecord(_mean(motion.reprojection_error_px[motion.fitted]), mean_acceleration(motion)),
+        quality=QualityRecord(
+            reprojection_error_px=_mean(motion.reprojection_error_px[motion.fitted]),
+            smoothness=mean_acceleration(motion),
+            foot_sliding_m_s=rig.foot_sliding_m_s if rig else None,
+            foot_sliding_fitted_m_s=rig.foot_sliding_fitted_m_s if rig else None,
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,8 @@ ROUNDING_S = 0.002
 """Frames may come this early for their 1/fps bin: containers round times, Matroska to 1 ms."""
 SHORTFALL_S = 0.7
 """A clip that ends this much before its stated length, with decoding errors, was cut off."""
+INPUT = "input"
+"""Stands for the path while the command is put together: ffmpeg-python cannot take names that are not UTF-8."""
 KEPT_LINES = 40
 """Last lines of what ffmpeg said, for its errors."""
 
@@ -53,6 +56,10 @@ class VideoFrames:
         """What the last whole iteration met that a user should know, in plain words."""
         self.expected_frames = _expected_frames(info, config)
 
+    def resized(self, width: int, height: int) -> VideoFrames:
+        """The same frames in another size, which is cheaper to decode and to hold if it is smaller."""
+        return VideoFrames(replace(self.info, width=width, height=height), self._config, self._fewest)
+
     def __iter__(self) -> Iterator[Frame]:
         process = subprocess.Popen(
             _command(self.info, self._config),
@@ -65,9 +72,11 @@ class VideoFrames:
         count, time_s = 0, 0.0
         try:
             while (rgb := _read_image(process.stdout, self.info)) is not None:
-                time_s = self._config.start_s + log.next_time()
-                yield Frame(count, time_s, rgb)
-                count += 1
+                shown_s = self._config.start_s + log.next_time()
+                if count == 0 or shown_s > time_s:  # damaged files show frames at no time, or once more at an old one
+                    time_s = shown_s if math.isfinite(shown_s) else 0.0
+                    yield Frame(count, time_s, rgb)
+                    count += 1
         finally:
             process.kill()
             process.wait()
@@ -138,18 +147,19 @@ def _seconds(text: str) -> float:
 
 
 def _command(info: VideoInfo, config: FramesConfig) -> list[str]:
-    seek = {"ss": config.start_s} if config.start_s else {}
-    length = {} if config.end_s is None else {"t": config.end_s - config.start_s}
+    seek = {"ss": f"{config.start_s:.6f}"} if config.start_s else {}  # ffmpeg reads no exponents
+    length = {} if config.end_s is None else {"t": f"{config.end_s - config.start_s:.6f}"}
     slack = min(0.1, ROUNDING_S * config.fps)
-    bins, bins_before = (f"floor({time}*{config.fps}+{slack})" for time in ("t", "prev_selected_t"))
+    bins, bins_before = (f"floor({time}*{config.fps:.9f}+{slack:.9f})" for time in ("t", "prev_selected_t"))
     chosen = f"isnan(prev_selected_t)+gt({bins},{bins_before})"
-    stream = ffmpeg.input(_url(info.path), protocol_whitelist="file", **seek, **length)["V:0"]
+    stream = ffmpeg.input(INPUT, protocol_whitelist="file", **seek, **length)["V:0"]
     stream = stream.filter("select", chosen)
     stream = stream.filter("scale", info.width, info.height, flags="bicubic+accurate_rnd+full_chroma_int")
     stream = stream.filter("showinfo", checksum=0)
     output = stream.output("pipe:1", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
     output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info")
-    return [str(part) for part in output.compile(cmd=ffmpeg_binary())]
+    command = [str(part) for part in output.compile(cmd=ffmpeg_binary())]
+    return [_url(info.path) if part == INPUT else part for part in command]
 
 
 def _url(path: Path) -> str:

@@ -91,10 +91,14 @@ class QualityRecord:
 
     `reprojection_error_px`: mean over the fitted frames of the confidence-weighted distance between the body's
     keypoints and the detected ones. `smoothness`: mean acceleration of the joints in m/s^2 (see `pipeline.smoothness`).
+    `foot_sliding_m_s`: mean horizontal speed of the soles in `dancer.glb` while they stand, None if the camera moves or
+    none stands; `foot_sliding_fitted_m_s`: the same in the body fit (see `pipeline.stands`).
     """
 
     reprojection_error_px: float | None
     smoothness: float | None
+    foot_sliding_m_s: float | None = None
+    foot_sliding_fitted_m_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -52,18 +52,17 @@ def write_preview(
         observer: told of every frame.
     """
     count = len(rig.times_s)
-    size = PanelSize.within(rig.camera.width, rig.camera.height, LONG_SIDE_PX)
+    size = preview_size(rig)
+    panels_of = Panels(folder, PanelSize(rig.camera.width, rig.camera.height), size)
     wide = size.width > size.height
-    shown = _Shown(surface, rig, size)
+    shown = Shown(surface, rig, size)
     fps = (count - 1) / float(rig.times_s[-1] - rig.times_s[0])
     chosen = set(np.linspace(0, count - 1, min(STRIPS, count)).round().astype(int).tolist())
     strips: list[Strip] = []
     shape = (2 * size.width, 2 * size.height) if wide else (4 * size.width, size.height)
     with video_writer(path, *shape, fps, CRF, "veryfast") as stream:
         written = 0
-        for frame, panels in _loaded(
-            frames, Panels(folder, PanelSize(rig.camera.width, rig.camera.height), size), count
-        ):
+        for frame, panels in _loaded(frames, panels_of, count):
             pictures = [*panels, shown.around(frame.index)]
             rows = [pictures[:2], pictures[2:]] if wide else [pictures]
             image = np.concatenate([np.concatenate(row, axis=1) for row in rows])
@@ -77,7 +76,12 @@ def write_preview(
     return strips
 
 
-class _Shown:
+def preview_size(rig: Rig) -> PanelSize:
+    """Of the preview's panels: frames of this size need not be reduced."""
+    return PanelSize.within(rig.camera.width, rig.camera.height, LONG_SIDE_PX)
+
+
+class Shown:
     """The surface in the rig's motion, drawn small."""
 
     def __init__(self, surface: Surface, rig: Rig, size: PanelSize) -> None:

@@ -100,9 +100,14 @@ def _company(tracks: Tracks) -> str | None:
     )
 
 
-def _moving_camera(tracks: Tracks) -> str | None:
+def camera_stands_still(tracks: Tracks) -> bool:
+    """Whether the background hardly moves."""
     shift = tracks.camera_shift[1:]
-    if not len(shift) or float((shift > MOVING_SHIFT).mean()) < OFTEN:
+    return not len(shift) or float((shift > MOVING_SHIFT).mean()) < OFTEN
+
+
+def _moving_camera(tracks: Tracks) -> str | None:
+    if camera_stands_still(tracks):
         return None
     return "the camera moves: the dancer's path mixes with it; a tripod helps"
 

@@ -23,7 +23,18 @@ from dancedepth.pipeline.manifest import Manifest, new_manifest
 from dancedepth.pipeline.mattes import cut_out, load_mattes
 from dancedepth.pipeline.peak_memory import PeakMemory
 from dancedepth.pipeline.point_clouds import write_point_clouds
-from dancedepth.pipeline.records import BodyMotion, GeometrySequence, ImageSequence, Observer, Silent, Surface, Tracks
+from dancedepth.pipeline.quality import camera_stands_still
+from dancedepth.pipeline.records import (
+    BodyMotion,
+    GeometrySequence,
+    ImageSequence,
+    Observer,
+    Rig,
+    Silent,
+    Surface,
+    Tracks,
+)
+from dancedepth.pipeline.rig_file import read_rig, write_rig
 from dancedepth.pipeline.stages import Run, open_run
 from dancedepth.pipeline.tracks import track_people
 from dancedepth.pipeline.workspace import RunFolder
@@ -61,8 +72,8 @@ def reconstruct(
         DanceDepthError: of the kind that says what is wrong with the video, the folder, the weights or the options.
     """
     with _begun(video, out, config, observer, overwrite, trust, fewest_frames=2) as begun:
-        seen, run = _seen(begun), begun.run
-        run.stage(
+        seen, run, folder = _seen(begun), begun.run, begun.run.folder
+        surface = run.stage(
             "fusion",
             make=lambda told: _fusion().fuse(
                 seen.frames,
@@ -75,12 +86,28 @@ def reconstruct(
                 told,
                 begun.device,
             ),
-            save=lambda surface: _save_surface(surface, run.folder),
-            load=lambda: storage.read_surface(run.folder.surface),
+            save=lambda surface: _save_surface(surface, folder),
+            load=lambda: storage.read_surface(folder.surface),
             count=lambda _: len(seen.geometry.depth.indices),
             total=len(seen.geometry.depth.indices),
         )
-        return _finished(begun, seen)
+        rig = run.stage(
+            "rig",
+            make=lambda told: _rig().rig_dancer(
+                seen.motion, begun.ready.body(), camera_stands_still(seen.tracks), config.rig
+            ),
+            save=lambda rig: _save_rig(rig, surface, folder),
+            load=lambda: read_rig(folder.rig),
+            count=lambda rig: len(rig.times_s),
+        )
+        run.stage(
+            "report",
+            make=lambda told: _report().show_run(folder, _accounted(begun, seen, rig), seen.frames, surface, rig, told),
+            load=lambda: len(rig.times_s),
+            count=lambda frames: frames,
+            total=len(rig.times_s),
+        )
+        return _finished(begun, seen, rig)
 
 
 def reconstruct_depth(
@@ -225,9 +252,13 @@ def _depths(begun: _Begun, known: Followed, told: Observer) -> GeometrySequence:
     return network_depths(known.frames, known.motion, known.mattes, ready.body(), net, folder, told)
 
 
-def _finished(begun: _Begun, seen: _Seen) -> RunSummary:
+def _accounted(begun: _Begun, seen: _Seen, rig: Rig | None = None) -> Manifest:
+    return account_for(begun.run.manifest, seen.frames, seen.tracks, seen.mattes, seen.motion, seen.geometry, rig)
+
+
+def _finished(begun: _Begun, seen: _Seen, rig: Rig | None = None) -> RunSummary:
     run = begun.run
-    run.record(account_for(run.manifest, seen.frames, seen.tracks, seen.mattes, seen.motion, seen.geometry))
+    run.record(_accounted(begun, seen, rig))
     return RunSummary(run.folder.root, run.manifest, run.reused)
 
 
@@ -252,7 +283,28 @@ def _fusion() -> ModuleType:
     return fusion
 
 
+def _rig() -> ModuleType:
+    """As above, for SciPy's solvers."""
+    from dancedepth.pipeline import rig
+
+    return rig
+
+
+def _report() -> ModuleType:
+    """As above."""
+    from dancedepth.pipeline import report
+
+    return report
+
+
 def _save_surface(surface: Surface, folder: RunFolder) -> None:
     storage.write_surface(folder.surface, surface)
     storage.write_mesh_ply(folder.mesh_ply, surface)
     storage.write_mesh_glb(folder.mesh_glb, surface)
+
+
+def _save_rig(rig: Rig, surface: Surface, folder: RunFolder) -> None:
+    from dancedepth.pipeline.export.glb import write_dancer_glb
+
+    write_rig(folder.rig, rig)
+    write_dancer_glb(folder.dancer_glb, surface, rig)

@@ -50,10 +50,14 @@ def render(
     faces = torch.as_tensor(surface.faces).long()
     raster = rasterize(torch.as_tensor(vertices_cam, dtype=torch.float32), faces, fine, front_only=True)
     normals = vertex_normals(vertices_cam, surface.faces)
-    values = np.concatenate((_paint(surface, look), normals), axis=1).astype(np.float32)
+    texture = surface.texture if look == "color" else None
+    paint = _paint(surface, look) if texture is None or surface.uv is None else _with_u_v(surface.uv)
+    values = np.concatenate((paint, normals), axis=1).astype(np.float32)
     seen = (raster.face_index >= 0).numpy()
     pixels = (torch.from_numpy(values)[faces[raster.face_index[seen]]] * raster.barycentric[seen][..., None]).sum(dim=1)
     color, normal = pixels.numpy()[:, :3], pixels.numpy()[:, 3:]
+    if texture is not None:
+        color = _texels(texture, color)
     normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
     if look == "normals":
         color = normal * np.array([0.5, -0.5, -0.5], np.float32) + 0.5
@@ -107,6 +111,18 @@ def coarser(surface: Surface, cell_m: float) -> Surface:
         uv=None,
         texture=None,
     )
+
+
+def _with_u_v(uv: Float[np.ndarray, "v 2"]) -> Float[np.ndarray, "v 3"]:
+    return np.concatenate((uv, np.zeros_like(uv[:, :1])), axis=1)
+
+
+def _texels(texture: UInt8[np.ndarray, "t t 3"], uv: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "p 3"]:
+    """The texture's nearest colours, 0-1; v runs up."""
+    size = len(texture)
+    column, row = (np.clip(share * size, 0, size - 1).astype(int) for share in (uv[:, 0], 1 - uv[:, 1]))
+    colors: np.ndarray = texture[row, column] / np.float32(255)
+    return colors
 
 
 def _paint(surface: Surface, look: Look) -> Float[np.ndarray, "v 3"]:

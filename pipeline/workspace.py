@@ -17,13 +17,15 @@ STAGE_OUTPUTS = {
     "depths": ("depth/", "normals/", "confidence/", "adapted.safetensors"),
     "points": ("points/",),
     "fusion": ("surface.npz", "mesh.ply", "mesh.glb"),
+    "rig": ("rig.npz", "dancer.glb"),
+    "report": ("preview.mp4", "report.html"),
 }
 """What each stage leaves behind, in the order of the stages; names that end in / are folders of one file a frame."""
 LEAVES = ("points",)
 """Stages that nothing rests on: they can be made again without those that follow."""
 OPTIONAL_OUTPUTS = ("confidence/", "adapted.safetensors")
 """What a stage makes in some of its configurations only."""
-OTHER_OUTPUTS = ("run.json", "dancer.glb", "preview.mp4", "report.html")
+OTHER_OUTPUTS = ("run.json",)
 """Files of the run folder's contract that belong to the run as a whole."""
 FRAME_NAME = "[0-9]" * 6 + ".p[nl][gy]"
 """Names of the files in those folders: images as PNG, point clouds as PLY."""
@@ -89,6 +91,26 @@ class RunFolder:
     def mesh_glb(self) -> Path:
         """The canonical surface for viewers."""
         return self.root / "mesh.glb"
+
+    @property
+    def rig(self) -> Path:
+        """The skeleton and its motion in the world."""
+        return self.root / "rig.npz"
+
+    @property
+    def dancer_glb(self) -> Path:
+        """The surface, skinned and animated."""
+        return self.root / "dancer.glb"
+
+    @property
+    def preview(self) -> Path:
+        """Input, depth, normals and the moving surface, as a video."""
+        return self.root / "preview.mp4"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows the run."""
+        return self.root / "report.html"
 
     def outputs(self, stage: str) -> list[Path]:
         """The files that a stage has left here so far."""

@@ -104,6 +104,7 @@ def test_killed_in_any_stage_it_goes_on_there(tmp_path: Path) -> None:
     assert [story[0] for story in stories] == list(STAGE_OUTPUTS)
     images = {f"{kind}/{index:06d}.png" for kind in IMAGES for index in range(FRAMES)}
     single = {"run.json", "tracks.json", "motion.npz", "adapted.safetensors", "surface.npz", "mesh.ply", "mesh.glb"}
+    single |= {"rig.npz", "dancer.glb", "preview.mp4", "report.html"}
     for number, (stage, code, left, reused) in enumerate(stories):
         assert code == -signal.SIGKILL
         assert "masks/000000.png.part" in left, "it died in the middle of a file"
