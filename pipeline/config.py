@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dancedepth.pipeline.errors import UsageError
+
+LATEST_S = 10_000_000
+"""No video lasts four months; ffmpeg loses count beyond."""
 
 
 def _require(condition: bool, option: str, what: str) -> None:
@@ -28,8 +30,9 @@ class FramesConfig:
 
     def __post_init__(self) -> None:
         _require(0 < self.fps <= 240, "--fps", f"{self.fps:g} is not a frame rate between 0 and 240")
-        _require(self.start_s >= 0 and math.isfinite(self.start_s), "--start", "the start must be 0 s or later")
-        _require(self.end_s is None or self.end_s > self.start_s, "--end", "the end must come after the start")
+        _require(0 <= self.start_s <= LATEST_S, "--start", f"the start must lie between 0 and {LATEST_S} s")
+        after = self.end_s is None or self.start_s < self.end_s <= LATEST_S
+        _require(after, "--end", f"the end must come after the start, and before {LATEST_S} s")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ DEFAULT_FPS = 25.0
 """Where the file names no rate; only the expected number of frames depends on it."""
 FULL_FRAME_DIAGONAL_MM = 43.27
 """Of 35 mm film (36 x 24): what 35-mm-equivalent focal lengths are compared over (CIPA DCG-001)."""
+MOST_PIXELS = 2**26
+MOST_SIDE_PX = 16384
+"""Twice 8K video; a damaged or made-up size beyond these would only fill the memory."""
 NOT_VIDEOS = {"ansi"}
 """Codecs by which ffmpeg draws text files."""
 
@@ -78,7 +81,9 @@ def _require_file(path: Path) -> None:
             raise VideoError("this is a folder, not a video", str(path), "Give a video file")
         if not path.exists():
             raise VideoError("there is no such file", str(path), "Check the path")
-        if path.is_file() and path.stat().st_size == 0:
+        if not path.is_file():  # a pipe would be waited for, and can be read only once
+            raise VideoError("this is a pipe or a device, not a file", str(path), "Give a video file")
+        if path.stat().st_size == 0:
             raise VideoError("the file is empty", str(path), "Give a video file")
         with path.open("rb"):
             pass
@@ -90,7 +95,7 @@ def parse_probe(path: Path, text: str) -> VideoInfo:
     """Read what `ffmpeg -i` printed of `path`."""
     if not re.search(r"^Input #0", text, re.MULTILINE):
         complaints = [line for line in text.splitlines() if line.strip() and "misdetection possible" not in line]
-        reason = re.sub(r"^\[[^\]]*\] *", "", complaints[0]) if complaints else "no reason given"
+        reason = re.sub(r"^(\[[^\]]*\] *)+", "", complaints[0]) if complaints else "no reason given"
         what = f"this cannot be read as a video ({reason})"
         raise VideoError(what, str(path), "Give a complete video file that ffmpeg can read")
     streams = re.split(r"^  Stream #0:", text, flags=re.MULTILINE)
@@ -111,6 +116,9 @@ def _describe(path: Path, header: str, stream: str) -> VideoInfo:
     rotation = round(float(turned[1])) if turned else 0
     if rotation % 180 == 90:
         width, height = height, width
+    if width * height > MOST_PIXELS or max(width, height) > MOST_SIDE_PX:
+        what = f"its picture of {width} x {height} pixels is too large"
+        raise VideoError(what, str(path), "Give a smaller version of it, 8K at most")
     return VideoInfo(
         path, width, height, _rate(line), _duration(header), rotation, codec[1], _focal(header + stream, width, height)
     )
