@@ -183,8 +183,8 @@ def _facts(run: RunSummary) -> Padding:
     facts.add_row("memory", f"{manifest.peak_memory_mb:.0f} MB at most")
     if manifest.stage("fusion"):
         for title, name in (("dancer", "dancer.glb"), ("look at it", "report.html")):
-        if (run.out / name).exists():
-            facts.add_row(title, Text(str(run.out / name), overflow="fold"))
+            if (run.out / name).exists():
+                facts.add_row(title, Text(str(run.out / name), overflow="fold"))
     facts.add_row("everything", Text(str(run.out), overflow="fold"))
     return Padding(facts, (0, 2))
 
