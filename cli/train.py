@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from dancedepth.pipeline.training.objective import Scores
+    from dancedepth.pipeline.training.video_pairs import ClipReport
 
 
 def train(
@@ -20,6 +21,12 @@ def train(
     ] = None,
     wardrobe: Annotated[Path | None, typer.Option(help="A folder of MakeHuman clothes/, hair/ and skins/.")] = None,
     mocap: Annotated[Path | None, typer.Option(help="A folder of BVH files.")] = None,
+    videos: Annotated[Path | None, typer.Option(help="A folder of unlabelled dance videos to learn from too.")] = None,
+    videos_cache: Annotated[
+        Path | None,
+        typer.Option(help="Where what is found in the videos is kept, to be used again; default OUT/videos."),
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Weights to start from, that an earlier training wrote.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of the config's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -34,8 +41,12 @@ def train(
 
     settings = read_config(config).with_folders(wardrobe, mocap)
     settings = replace(settings, steps=steps or settings.steps)
+    if videos is not None:
+        settings = replace(settings, videos=replace(settings.videos, folder=str(videos.resolve())))
+    if init is not None:
+        settings = replace(settings, init=str(init.resolve()))
     load_body(cache_folder())  # built once, here, and not by every worker
-    run(settings, out, cache_folder(), _Lines(), people, choose_device(device))
+    run(settings, out, cache_folder(), _Lines(), people, choose_device(device), videos_cache=videos_cache)
     print(f"{out / 'weights.safetensors'}: weights of the {settings.preset} networks")
 
 
@@ -44,6 +55,18 @@ class _Lines:
 
     def __init__(self) -> None:
         self._started = time.monotonic()
+
+    def clip_prepared(self, number: int, count: int, report: ClipReport) -> None:
+        """What a video gave, or why it gives nothing."""
+        if report.why_not is not None:
+            print(f"video {number}/{count}  {report.video}: left out, {report.why_not}", flush=True)
+            return
+        reasons = "".join(f"; {times} frames: {why}" for why, times in report.left_out.items())
+        print(
+            f"video {number}/{count}  {report.video}: {report.pairs} pairs of {report.points} points "
+            f"from {report.used} of {report.frames} frames{reasons}",
+            flush=True,
+        )
 
     def stepped(self, step: int, steps: int, loss: float, seconds_left: float) -> None:
         """Loss and time left."""

@@ -16,8 +16,8 @@ from dancedepth.pipeline.training.partners import pair_up
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-LEAST_POINTS = 300
-"""Pairs with fewer correspondences are left out."""
+LEAST_SHARE = 0.0045
+"""Pairs with fewer correspondences than this share of the network's pixels (300 of 208x320) are left out."""
 STEPS_PER_PX = 64.0
 """Image positions are kept in 16 bits."""
 
@@ -30,6 +30,12 @@ class FramePair:
     second: int
     points: Correspondences
 
+    def turned_about(self) -> FramePair:
+        """The same from the second frame's side."""
+        points = self.points
+        swapped = Correspondences(points.target_px, points.source_px, points.part, points.weight)
+        return FramePair(self.second, self.first, swapped)
+
 
 def find_pairs(frames: tuple[ClipFrame, ...], body: BodyModel, seed: int = 0) -> list[FramePair]:
     """Partners of every frame, and their correspondences; the same seed finds the same."""
@@ -38,7 +44,7 @@ def find_pairs(frames: tuple[ClipFrame, ...], body: BodyModel, seed: int = 0) ->
     found = []
     for i, j in pair_up([frame.body for frame in frames], faces, generator):
         points = correspond(frames[i].body, frames[j].body, faces, parts, generator)
-        if len(points.part) >= LEAST_POINTS:
+        if len(points.part) >= LEAST_SHARE * frames[i].body.grey.numel():
             found.append(FramePair(i, j, points))
     return found
 

@@ -10,7 +10,6 @@ OUT/tensorboard/           curves and pictures, where tensorboard is installed
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -20,9 +19,9 @@ from typing import Any, Protocol
 import torch
 from dancedepth.models.checkpoint import Provenance, save_weights
 from dancedepth.models.hdnet import HDNet, Prediction
-from dancedepth.models.inputs import NetworkInput
+from dancedepth.models.inputs import NetworkInput, stack_inputs
 from dancedepth.pipeline.errors import RunFolderError
-from dancedepth.pipeline.training.config import TrainConfig
+from dancedepth.pipeline.training.config import TrainConfig, same_settings
 from dancedepth.pipeline.training.dataset import (
     Batch,
     Schedule,
@@ -33,18 +32,19 @@ from dancedepth.pipeline.training.dataset import (
     validation_seeds,
 )
 from dancedepth.pipeline.training.diary import Diary
-from dancedepth.pipeline.training.objective import Losses, Scores, losses_of, mean_scores, scores_of
+from dancedepth.pipeline.training.objective import Scores, losses_of, mean_scores, scores_of
+from dancedepth.pipeline.training.optimizing import follow, grouped, rate
+from dancedepth.pipeline.training.pair_batches import ClipFiles, PairBatch
+from dancedepth.pipeline.training.pair_objective import rows
 from dancedepth.pipeline.training.people_folder import PeopleFolder
+from dancedepth.pipeline.training.video_lessons import StepLosses, VideoLessons, ready_clips, taught_networks
+from dancedepth.pipeline.training.video_pairs import ClipReport
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 AHEAD_STEPS = 200
 """People are asked for so many steps before they are needed."""
-LEAST_RATE = 0.02
-"""Share of the learning rate that the cosine ends at."""
-EMA_START = 10.0
-"""The average follows quickly at first: after n steps it keeps n / (n + this)."""
 
 
 class TrainObserver(Protocol):
@@ -56,6 +56,9 @@ class TrainObserver(Protocol):
     def validated(self, step: int, scores: Scores) -> None:
         """The averaged weights were scored on the held-out people."""
 
+    def clip_prepared(self, number: int, count: int, report: ClipReport) -> None:
+        """One of so many videos is ready to be learned from, or left out."""
+
 
 def train(
     config: TrainConfig,
@@ -65,6 +68,7 @@ def train(
     people_root: Path | None = None,
     device: str = "auto",
     stop_after: int | None = None,
+    videos_cache: Path | None = None,
 ) -> Scores | None:
     """Train the networks into `out`; go on where an earlier call was cut off.
 
@@ -74,12 +78,14 @@ def train(
         people_root: where made-up people are kept; None: OUT/people.
         device: `auto`, `cpu` or `cuda`.
         stop_after: leave after this step, as if cut off; for tests.
+        videos_cache: where what is found in videos is kept; None: OUT/videos.
 
     Returns:
         The last validation's scores; None if the training stopped before its end.
 
     Raises:
         RunFolderError: `out` holds a training with another config.
+        VideoError: the folder of videos holds none that anything can be learned from.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -87,23 +93,34 @@ def train(
     fabric.launch()
     _claim(config, out)
     torch.manual_seed(config.seed)
+    clips = ready_clips(config, videos_cache or out / "videos", body_folder, fabric, observer)
     people = PeopleFolder(people_root or out / "people", config.data, config.preset, body_folder)
     try:
-        return _Training(fabric, config, out, people, observer).run(stop_after)
+        return _Training(fabric, config, out, people, clips, observer).run(stop_after)
     finally:
         people.close()
 
 
 class _Training:
     def __init__(
-        self, fabric: Fabric, config: TrainConfig, out: Path, people: PeopleFolder, observer: TrainObserver
+        self,
+        fabric: Fabric,
+        config: TrainConfig,
+        out: Path,
+        people: PeopleFolder,
+        clips: list[ClipFiles],
+        observer: TrainObserver,
     ) -> None:
         self.fabric, self.config, self.out, self.people, self.observer = fabric, config, out, people, observer
         self.schedule = Schedule(config, fabric.world_size)
         net = HDNet(config.preset).to(memory_format=torch.channels_last)
+        taught = taught_networks(config)
+        if taught is not None:
+            net.load_state_dict(taught.state_dict())
+        self.lessons = VideoLessons(clips, config, fabric, taught)
         self.average = HDNet(config.preset).to(fabric.device).to(memory_format=torch.channels_last)
         self.average.load_state_dict(net.state_dict())
-        optimizer = torch.optim.AdamW(_grouped(net, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98))
+        optimizer = torch.optim.AdamW(grouped(net, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98))
         self.net, self.optimizer = fabric.setup(_Flat(net), optimizer)
         self.step = 0
         self.scores: Scores | None = None
@@ -114,14 +131,13 @@ class _Training:
         config, started, first = self.config, time.monotonic(), self.step
         if self.fabric.is_global_zero:
             self.people.request([*validation_seeds(config), *self.schedule.window(self.step)])
-        for batch in self._batches():
-            parts = self._advance(batch)
+        for batch, pairs in zip(self._batches(), self.lessons.batches(self.step), strict=False):
+            done = self._advance(batch, pairs)
             self.step += 1
             if self.step % config.log_every == 0 or self.step == config.steps:
                 left = (time.monotonic() - started) / (self.step - first) * (config.steps - self.step)
-                loss = float(parts.total(config.loss).detach())
-                self.diary.losses(self.step, parts.values(), loss)
-                self.observer.stepped(self.step, config.steps, loss, left)
+                self.diary.losses(self.step, done.values(), float(done.total))
+                self.observer.stepped(self.step, config.steps, float(done.total), left)
             self._renew_people()
             if self.step % config.validate_every == 0 or self.step == config.steps:
                 self._validate()
@@ -132,20 +148,25 @@ class _Training:
         self.diary.close()
         return self.scores if self.step == config.steps else None
 
-    def _advance(self, batch: Batch) -> Losses:
+    def _advance(self, batch: Batch, pairs: PairBatch | None) -> StepLosses:
         """One step of the optimiser."""
         config = self.config
         self.net.train()
-        rate = config.learning_rate * _rate(self.step, config)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        parts = losses_of(self._predict(batch.given), batch)
+            group["lr"] = config.learning_rate * rate(self.step, config)
+        given = batch.given if pairs is None else stack_inputs([batch.given, pairs.given])
+        said, labelled = self._predict(given), len(batch.depth)
+        parts = losses_of(rows(said, slice(labelled)), batch)
+        lesson = self.lessons.losses(rows(said, slice(labelled, None)), pairs) if pairs is not None else None
+        total = parts.total(config.loss)
+        if lesson is not None:
+            total = total + lesson.total(config.videos.loss)
         self.optimizer.zero_grad()
-        self.fabric.backward(parts.total(config.loss))
+        self.fabric.backward(total)
         self.fabric.clip_gradients(self.net, self.optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
         self.optimizer.step()
-        _follow(self.average, self.net.module.net, min(config.ema, self.step / (self.step + EMA_START)))
-        return parts
+        follow(self.average, self.net.module.net, config.ema, self.step)
+        return StepLosses(parts, lesson, total.detach())
 
     def _predict(self, given: NetworkInput) -> Prediction:
         return Prediction(*self.net(*(getattr(given, f.name) for f in fields(NetworkInput))))
@@ -167,15 +188,15 @@ class _Training:
     def _validate(self) -> None:
         if self.fabric.is_global_zero:
             self.average.eval()
-            rows = []
+            scores = []
             for number, batch in enumerate(validation_batches(self.people, self.config)):
                 ready = batch.to(self.fabric.device)
                 with self.fabric.autocast():
                     said = self.average(ready.given)
-                rows.append(scores_of(said, ready))
+                scores.append(scores_of(said, ready))
                 if number < 2:
                     self.diary.pictures(self.step, number, said, ready)
-            self.scores = mean_scores(rows)
+            self.scores = mean_scores(scores)
             self.diary.scores(self.step, self.scores)
             self.observer.validated(self.step, self.scores)
             save_weights(self.out / "weights.safetensors", self.average, self._provenance())
@@ -218,6 +239,8 @@ class _Training:
     def _provenance(self) -> Provenance:
         data = f"{self.config.data.people} synthetic people at a time, {self.config.data.views} views each"
         scores = asdict(self.scores) if self.scores else {}
+        if self.config.videos.folder is not None:
+            data += f"; pairs of frames of the videos in {Path(self.config.videos.folder).name}"
         return Provenance(self.config.preset, self.step, self.config.seed, data, self.config.to_json(), scores)
 
 
@@ -238,7 +261,7 @@ def _claim(config: TrainConfig, out: Path) -> None:
     """The folder's training must be this one."""
     path = out / "config.json"
     values = config.to_json()
-    if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(values)):
+    if path.exists() and not same_settings(json.loads(path.read_text()), config):
         remedy = "Choose another folder, or the same settings."
         raise RunFolderError("the folder holds a training with other settings", str(out), remedy)
     out.mkdir(parents=True, exist_ok=True)
@@ -249,26 +272,3 @@ def _precision(config: TrainConfig, device: str) -> Any:
     if config.precision != "auto":
         return config.precision
     return "bf16-mixed" if device != "cpu" and torch.cuda.is_available() else "32-true"
-
-
-def _rate(step: int, config: TrainConfig) -> float:
-    """Linear rise, then a cosine."""
-    if step < config.warmup:
-        return (step + 1) / config.warmup
-    share = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def _grouped(net: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Norms and biases do not decay."""
-    matrices = [p for p in net.parameters() if p.ndim > 1]
-    return [
-        {"params": matrices, "weight_decay": decay},
-        {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, net: nn.Module, keep: float) -> None:
-    old: list[Tensor] = list(average.parameters())
-    torch._foreach_lerp_(old, [p.detach() for p in net.parameters()], 1 - keep)

@@ -39,13 +39,13 @@ def follow(
         source, target: grey levels.
         guess: the same, about right.
     """
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     here, found = pixel_centres(*source.shape), guess
     for _ in range(ROUNDS):
         brought = at(target[..., None], found)[..., 0]
         known = (source != GREY) & (brought != GREY)
         pictures = [torch.where(known, one, GREY).round().byte().numpy() for one in (source, brought)]
-        flow = torch.from_numpy(search.calc(pictures[0], pictures[1], None))  # type: ignore[call-overload]
+        flow = torch.from_numpy(search.calc(pictures[0], pictures[1], None))
         found = at(found, here + flow)
     return found
 

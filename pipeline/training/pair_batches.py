@@ -19,9 +19,8 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-SEED_STEP = 2**40
-STREAM = 2**39
-"""Keeps the draws of pairs apart from those of labelled samples."""
+SEEDS = 1000
+"""Trainings have seeds below this; a generator's seed counts to 2^32 only."""
 
 
 @dataclass(frozen=True)
@@ -64,22 +63,23 @@ class PairSet(Dataset[PairSample]):
 
     def __getitem__(self, number: int) -> PairSample:
         """The training's pair sample `number`."""
-        generator = torch.Generator().manual_seed(self._config.seed * SEED_STEP + STREAM + number)
+        generator = torch.Generator().manual_seed((number * SEEDS + self._config.seed) % 2**32)
         clip = self._clips[int(torch.randint(len(self._clips), (1,), generator=generator))]
         pair = read_pair(clip.pairs, int(torch.randint(clip.pair_count, (1,), generator=generator)))
+        pair = either_side(pair, generator)
         first, second = read_sample(clip.frames, pair.first), read_sample(clip.frames, pair.second)
-        return drawn(pair, first, second, self._config.videos.points, generator)
+        return PairSample(first, second, some_points(pair.points, self._config.videos.points, generator))
 
 
-def drawn(pair: FramePair, first: Sample, second: Sample, points: int, generator: Generator) -> PairSample:
-    """At most so many of a pair's points; seen from either side."""
-    all_points = pair.points
-    some = torch.randperm(len(all_points.part), generator=generator)[:points]
-    source, target = all_points.source_px[some], all_points.target_px[some]
-    part, weight = all_points.part[some], all_points.weight[some]
-    if float(torch.rand(1, generator=generator)) < 0.5:
-        return PairSample(second, first, Correspondences(target, source, part, weight))
-    return PairSample(first, second, Correspondences(source, target, part, weight))
+def either_side(pair: FramePair, generator: Generator) -> FramePair:
+    """Every other time the second frame comes first."""
+    return pair.turned_about() if float(torch.rand(1, generator=generator)) < 0.5 else pair
+
+
+def some_points(points: Correspondences, count: int, generator: Generator) -> Correspondences:
+    """At most so many of them."""
+    some = torch.randperm(len(points.part), generator=generator)[:count]
+    return Correspondences(points.source_px[some], points.target_px[some], points.part[some], points.weight[some])
 
 
 def collate_pairs(pairs: Sequence[PairSample]) -> PairBatch:
