@@ -28,10 +28,10 @@
   renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
   const scene = new THREE.Scene();
   scene.background = new THREE.Color(0x20252b);
-  scene.add(new THREE.HemisphereLight(0xffffff, 0x8a8a92, 0.75));
-  const lamp = new THREE.DirectionalLight(0xffffff, 0.55);
+  scene.add(new THREE.HemisphereLight(0xffffff, 0x8a8a92, 0.62));
+  const lamp = new THREE.DirectionalLight(0xffffff, 0.42);
   scene.add(lamp);
-  const floor = new THREE.GridHelper(6, 12, 0x4b5560, 0x333a42);
+  const floor = new THREE.GridHelper(6, 12, 0x1a2026, 0x101418);
   scene.add(floor);
 
   const camera = new THREE.PerspectiveCamera(32, 1, 0.05, 100);
@@ -48,6 +48,9 @@
 
   // Orbit: one pointer turns (or moves, with the right button or shift), two pinch.
   const pointers = new Map();
+  let stale = true;
+  for (const used of ["pointermove", "wheel", "click", "input", "keydown"])
+    document.addEventListener(used, () => { stale = true; });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
@@ -82,7 +85,8 @@
 
   function materials(mesh) {
     const map = mesh.material.map || null;
-    const seen = mesh.geometry.getAttribute("_observed"), red = new THREE.Color(0xd92619), grey = new THREE.Color(0xcccccc);
+    const seen = mesh.geometry.getAttribute("_observed");
+    const red = new THREE.Color(0xd92619).convertSRGBToLinear(), grey = new THREE.Color(0xcccccc).convertSRGBToLinear();
     const paint = new Float32Array(seen.count * 3), color = new THREE.Color();
     for (let i = 0; i < seen.count; i++) color.lerpColors(red, grey, seen.getX(i)).toArray(paint, 3 * i);
     const own = mesh.geometry.getAttribute("color"), observed = new THREE.BufferAttribute(paint, 3);
@@ -139,14 +143,18 @@
       if (event.code === "Space" && event.target === document.body) { event.preventDefault(); play(!playing); }
     });
 
+    // Drawn only when something has changed, so that a page that is only read takes no power.
     function draw(now) {
       requestAnimationFrame(draw);
+      const width = canvas.clientWidth, height = canvas.clientHeight, size = renderer.getSize(new THREE.Vector2());
+      const resized = size.x !== width || size.y !== height;
+      if (!playing && !stale && !resized) return;
+      stale = false;
       if (playing) {
         if (last !== null) show((time + (now - last) / 1000 * Number(find("speed").value)) % clip.duration);
         last = now;
       }
-      const width = canvas.clientWidth, height = canvas.clientHeight, size = renderer.getSize(new THREE.Vector2());
-      if (size.x !== width || size.y !== height) renderer.setSize(width, height, false);
+      if (resized) renderer.setSize(width, height, false);
       placeCamera();
       const used = fromClip ? eye : camera;
       used.aspect = width / height;
@@ -154,10 +162,13 @@
       renderer.render(scene, used);
       state.drawn = String(Number(state.drawn || 0) + 1);
     }
-    const box = new THREE.Box3().setFromObject(mesh.skeleton.bones[0]);
-    home.y = orbit.y = Math.max(0.5, (box.max.y + box.min.y) / 2);
     look("textured");
     show(0);
+    gltf.scene.updateMatrixWorld(true);
+    const joints = mesh.skeleton.bones.map((bone) => bone.getWorldPosition(new THREE.Vector3()));
+    const box = new THREE.Box3().setFromPoints(joints), middle = box.getCenter(new THREE.Vector3());
+    Object.assign(home, { x: middle.x, y: middle.y, z: middle.z, distance: 2.6 * box.getSize(middle).y });
+    Object.assign(orbit, home);
     requestAnimationFrame(draw);
     state.ready = "yes";
   }
