@@ -10,6 +10,7 @@ from dancedepth.pipeline.errors import RunFolderError, UsageError
 from dancedepth.pipeline.training.config import DataConfig, TrainConfig, read_config
 from dancedepth.pipeline.training.loop import train
 from dancedepth.pipeline.training.objective import Scores
+from dancedepth.pipeline.training.video_pairs import ClipReport
 
 CONFIG = TrainConfig(
     preset="tiny", steps=4, batch=2, warmup=1, validate_every=4, checkpoint_every=2, log_every=1,
@@ -28,6 +29,9 @@ class Recorder:
 
     def validated(self, step: int, scores: Scores) -> None:
         self.scores.append(scores)
+
+    def clip_prepared(self, number: int, count: int, report: ClipReport) -> None:
+        raise AssertionError("there are no videos")
 
 
 @pytest.fixture(scope="module")
