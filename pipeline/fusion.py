@@ -16,6 +16,7 @@ from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, FrameView, make_view
 from dancedepth.pipeline.integration import integrating
+from dancedepth.pipeline.keyframes import Keyframe, choose_keyframes, keyframe
 from dancedepth.pipeline.lookahead import ahead
 from dancedepth.pipeline.records import (
     BodyMotion,
@@ -26,7 +27,7 @@ from dancedepth.pipeline.records import (
     Surface,
     Tracks,
 )
-from dancedepth.pipeline.surface import surface_from
+from dancedepth.pipeline.surfacing import surface_from
 from jaxtyping import Float
 
 BLURRED_WEIGHT = 0.1
@@ -42,6 +43,8 @@ class _Look:
     index: int
     cam_from_rest: Float[torch.Tensor, "j 4 4"]
     view: FrameView | None
+    keyframe: Keyframe | None
+    """Of those frames that the texture is made from."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,16 @@ def fuse(
     rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
     field = BodyField(body, rest)
     volume, proxy = CanonicalVolume(field, config, device), BodyProxy(field, device)
+    chosen = choose_keyframes(usable, tracks, motion, config.texture_views) if usable else set()
+    kept: list[Keyframe] = []
     with (
         _one_thread_an_operation(),
         integrating(volume) as integrator,
         ahead(_loaded(frames, mattes, geometry, set(usable))) as loaded,
-        ahead(_looks(loaded, motion, proxy, config)) as looks,
+        ahead(_looks(loaded, motion, proxy, config, chosen)) as looks,
     ):
         for look in looks:
+            kept += [look.keyframe] if look.keyframe else []
             if look.view is not None:
                 volume.activate(_thinned(look.view.seeds), config.truncation_m)
                 weight = max(float(tracks.sharpness[look.index]), BLURRED_WEIGHT)
@@ -91,7 +97,7 @@ def fuse(
             observer.advanced()
     if not volume.block_count:
         raise PersonError("no frame shows the dancer's surface", "fusion", "Check masks/ and depth/ of the run.")
-    surface = surface_from(volume, complete(volume, field, config), field)
+    surface = surface_from(volume, complete(volume, field, config), field, motion, kept, config)
     observer.stage_finished("fusion", time.perf_counter() - started, False)
     return surface
 
@@ -100,11 +106,14 @@ def _thinned(points: torch.Tensor) -> torch.Tensor:
     return points[:: max(1, len(points) // SEEDS_PER_FRAME)]
 
 
-def _looks(loaded: Iterable[_Loaded], motion: BodyMotion, proxy: BodyProxy, config: FusionConfig) -> Iterator[_Look]:
+def _looks(
+    loaded: Iterable[_Loaded], motion: BodyMotion, proxy: BodyProxy, config: FusionConfig, chosen: set[int]
+) -> Iterator[_Look]:
     for frame in loaded:
         transforms = torch.as_tensor(motion.cam_from_rest[frame.index], dtype=torch.float32, device=proxy.points.device)
         view = make_view(frame.images, motion.camera, transforms, proxy, config.voxel_m)
-        yield _Look(frame.index, transforms, view)
+        picture = keyframe(frame.index, frame.images, motion.camera) if frame.index in chosen else None
+        yield _Look(frame.index, transforms, view, picture)
 
 
 def _loaded(

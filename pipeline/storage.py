@@ -15,6 +15,7 @@ from dancedepth.models.geometry import Camera
 from dancedepth.pipeline.errors import StorageError
 from dancedepth.pipeline.ply import ply_bytes
 from dancedepth.pipeline.records import BodyMotion, Surface, Track, Tracks
+from dancedepth.pipeline.surface import welded
 from jaxtyping import Float, UInt8
 from PIL import Image
 
@@ -211,23 +212,28 @@ def gltf_axes(vectors: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
 
 
 def write_mesh_ply(path: Path, surface: Surface) -> None:
-    """Binary PLY in glTF's axes, metres, with normals, colours and the float property `observed`."""
+    """Binary PLY in glTF's axes, metres, with normals, colours and the float property `observed`; without a texture's
+    seams, so that it is closed.
+    """
+    surface = welded(surface)
     vertices, normals = gltf_axes(surface.vertices), gltf_axes(surface.normals)
     write_bytes(path, ply_bytes(vertices, normals, surface.colors, {"observed": surface.observed}, surface.faces))
 
 
 def write_mesh_glb(path: Path, surface: Surface) -> None:
-    """Binary glTF of the rest pose with vertex colours; y up, facing +z, metres."""
+    """Binary glTF of the rest pose with its texture, or else vertex colours; y up, facing +z, metres."""
     import trimesh
     from trimesh.exchange.gltf import export_glb
 
-    mesh = trimesh.Trimesh(
-        gltf_axes(surface.vertices),
-        surface.faces,
-        vertex_normals=gltf_axes(surface.normals),
-        vertex_colors=surface.colors,
-        process=False,
-    )
+    vertices, normals = gltf_axes(surface.vertices), gltf_axes(surface.normals)
+    mesh = trimesh.Trimesh(vertices, surface.faces, vertex_normals=normals, process=False)
+    if surface.texture is None:
+        mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=surface.colors)
+    else:
+        picture = Image.fromarray(surface.texture)
+        picture.format = "JPEG"  # what trimesh then writes; as PNG a texture takes ten times more room
+        cloth = trimesh.visual.material.PBRMaterial(baseColorTexture=picture, metallicFactor=0.0, roughnessFactor=0.9)
+        mesh.visual = trimesh.visual.TextureVisuals(uv=surface.uv, material=cloth)
     write_bytes(path, export_glb(mesh.scene()))
 
 

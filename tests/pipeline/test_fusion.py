@@ -17,7 +17,7 @@ from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, make_view
 from dancedepth.pipeline.fusion import fuse
 from dancedepth.pipeline.integration import Integrator
 from dancedepth.pipeline.records import ImageSequence, Silent, Surface
-from dancedepth.pipeline.surface import pose_surface
+from dancedepth.pipeline.surface import pose_surface, welded
 from dancedepth.pipeline.synthesis.character import dress
 
 from tests.scenes import Scene, dancer, dressed_dancer, rest_body, still, turning
@@ -70,7 +70,8 @@ def test_truth_that_was_seen_is_in_the_surface(dressed: SimpleNamespace) -> None
 def test_surface_is_one_closed_piece_that_winds_outwards(dressed: SimpleNamespace) -> None:
     import trimesh
 
-    mesh = trimesh.Trimesh(dressed.surface.vertices, dressed.surface.faces, process=False)
+    whole = welded(dressed.surface)
+    mesh = trimesh.Trimesh(whole.vertices, whole.faces, process=False)
     assert mesh.is_watertight
     assert mesh.is_winding_consistent
     assert mesh.body_count == 1

@@ -54,3 +54,43 @@ def test_glb_holds_colours_and_stands_upright(tmp_path: Path, ball: Surface) -> 
     np.testing.assert_array_equal(mesh.visual.vertex_colors[0], [200, 100, 50, 255])
     outwards = mesh.vertices - mesh.vertices.mean(axis=0)
     assert (np.einsum("vd,vd->v", mesh.vertex_normals, outwards) > 0).all()
+
+
+def split(ball: Surface) -> Surface:
+    """The ball with every corner a vertex of its own and a texture: its left half red, its upper half green too."""
+    corners = ball.faces.ravel()
+    texture = np.zeros((256, 256, 3), np.uint8)
+    texture[:, :128, 0], texture[:128, :, 1] = 255, 255
+    names = ("vertices", "normals", "colors", "observed", "skin_weights", "skin_bones")
+    parts = {name: getattr(ball, name)[corners] for name in names}
+    x, _, z = ball.vertices[ball.faces].mean(axis=1).T
+    uv = np.stack((np.where(x > 0.1, 0.25, 0.75), np.where(z > 1, 0.75, 0.25)), axis=1)
+    uv = np.repeat(uv, 3, axis=0).astype(np.float32)
+    return Surface(**parts, faces=np.arange(len(corners)).reshape(-1, 3), uv=uv, texture=texture)
+
+
+def test_textured_surface_round_trip(tmp_path: Path, ball: Surface) -> None:
+    textured = split(ball)
+    storage.write_surface(tmp_path / "surface.npz", textured)
+    again = storage.read_surface(tmp_path / "surface.npz")
+    np.testing.assert_array_equal(again.uv, textured.uv)
+    np.testing.assert_array_equal(again.texture, textured.texture)
+
+
+def test_ply_of_a_textured_surface_is_closed(tmp_path: Path, ball: Surface) -> None:
+    storage.write_mesh_ply(tmp_path / "mesh.ply", split(ball))
+    mesh = trimesh.load(tmp_path / "mesh.ply", process=False)
+    assert len(mesh.vertices) == len(ball.vertices)
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+
+
+def test_glb_holds_the_texture_the_right_way_round(tmp_path: Path, ball: Surface) -> None:
+    storage.write_mesh_glb(tmp_path / "mesh.glb", split(ball))
+    (mesh,) = trimesh.load_scene(tmp_path / "mesh.glb", process=False).geometry.values()
+    colors = np.asarray(mesh.visual.to_color().vertex_colors)[:, :3]
+    x, y, _ = (mesh.vertices[mesh.faces].mean(axis=1) - [0.1, 1.0, 0.3]).T
+    red, green, _ = colors[mesh.faces[:, 0]].T > 127
+    clear = (np.abs(x) > 0.01) & (np.abs(y) > 0.01)
+    np.testing.assert_array_equal(red[clear], (x > 0)[clear])
+    np.testing.assert_array_equal(green[clear], (y > 0)[clear])

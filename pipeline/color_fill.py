@@ -1,0 +1,121 @@
+"""Colours of what no frame saw: guessed from what the dancer shows elsewhere, and joined smoothly to what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from dancedepth.pipeline.mesh_shape import laplacian, vertex_areas
+from dancedepth.pipeline.neighbours import nearest
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+
+DEPTH_SHARE = 0.25
+"""Distances from front to back count this much: a back looks most like the front at its height."""
+MIRRORED_M = 0.06
+"""The other side of the body lends its colours as if it were this much farther away."""
+LENDER_SPACING_M = 0.02
+LENDERS = 70
+"""Colours looked at for a guess, a hand's breadth around; their median is taken, so that prints, necklines and
+misplaced hands do not appear again."""
+TRUSTED = 0.6
+"""Vertices that were seen this well lend their colour."""
+BLEND_M = 0.05
+"""Differences between guess and sight fade over about this distance."""
+HOLD = 60.0
+"""Pull of what was seen, against the guess's 1."""
+CROWN_SHARE = 0.87
+"""Of the head's height: above it is hair, if there is any."""
+NAPE_SHARE = 0.22
+HAIR_EDGE_M = 0.02
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where the head is at rest: which vertices are its own."""
+
+    own: Bool[np.ndarray, "v"]
+    middle_y: float
+    """The plane of the ears, body axes (y back)."""
+
+
+def filled_colors(
+    vertices: Float[np.ndarray, "v 3"],
+    faces: Int[np.ndarray, "f 3"],
+    color: Float[np.ndarray, "v 3"],
+    trust: Float[np.ndarray, "v"],
+    head: Head | None,
+) -> Float[np.ndarray, "v 3"]:
+    """Colours for all vertices of the rest surface, given colours that were seen and how well (0-1).
+
+    The guess is joined to what was seen as in Poisson image editing (Perez et al. 2003), screened: their difference is
+    spread over the surface harmonically and fades within `BLEND_M`.
+    """
+    if not (trust > 0).any():
+        return np.full_like(color, 0.5)
+    guess = guessed_colors(vertices, color, trust)
+    if head is not None:
+        guess = _with_hair(vertices, guess, color, trust, head)
+    return guess + _spread(vertices, faces, color - guess, trust)
+
+
+def guessed_colors(
+    vertices: Float[np.ndarray, "v 3"], color: Float[np.ndarray, "v 3"], trust: Float[np.ndarray, "v"]
+) -> Float[np.ndarray, "v 3"]:
+    """The median colour of what was seen at the same place of the front, or of the body's other side."""
+    seen = _sparse(vertices, trust >= min(TRUSTED, float(trust.max())))
+    flat = np.column_stack([vertices * np.array([1, DEPTH_SHARE, 1]), np.zeros(len(vertices))])
+    mirrored = flat[seen] * np.array([-1, 1, 1, 1]) + np.array([0, 0, 0, MIRRORED_M])
+    lenders = np.concatenate([flat[seen], mirrored])
+    count = min(LENDERS, len(lenders))
+    _, index = nearest(cKDTree(lenders), flat, count)
+    lent = np.concatenate([color[seen], color[seen]])[index.reshape(len(flat), count)]
+    median: np.ndarray = np.median(lent, axis=1)
+    return median
+
+
+def _sparse(vertices: Float[np.ndarray, "v 3"], some: Bool[np.ndarray, "v"]) -> Int[np.ndarray, "s"]:
+    """One of `some` in every cell of `LENDER_SPACING_M`."""
+    rows = np.flatnonzero(some)
+    cells = np.floor(vertices[rows] / LENDER_SPACING_M).astype(np.int64)
+    sparse: np.ndarray = rows[np.unique(cells, axis=0, return_index=True)[1]]
+    return sparse
+
+
+def _with_hair(
+    vertices: Float[np.ndarray, "v 3"],
+    guess: Float[np.ndarray, "v 3"],
+    color: Float[np.ndarray, "v 3"],
+    trust: Float[np.ndarray, "v"],
+    head: Head,
+) -> Float[np.ndarray, "v 3"]:
+    """The back of the head looks like its top, not like the face."""
+    z = vertices[:, 2]
+    low, high = z[head.own].min(), z[head.own].max()
+    top = head.own & (trust >= TRUSTED) & (z > low + CROWN_SHARE * (high - low))
+    if not top.any():
+        return guess
+    hair = np.median(color[top], axis=0)
+    behind = np.clip((vertices[:, 1] - head.middle_y) / HAIR_EDGE_M + 0.5, 0, 1)
+    above = np.clip((z - low - NAPE_SHARE * (high - low)) / HAIR_EDGE_M + 0.5, 0, 1)
+    crown = np.clip((z - low - CROWN_SHARE * (high - low)) / HAIR_EDGE_M + 0.5, 0, 1)
+    share = (np.maximum(behind * above, crown) * head.own)[:, None]
+    mixed: np.ndarray = share * hair + (1 - share) * guess
+    return mixed
+
+
+def _spread(
+    vertices: Float[np.ndarray, "v 3"],
+    faces: Int[np.ndarray, "f 3"],
+    difference: Float[np.ndarray, "v 3"],
+    trust: Float[np.ndarray, "v"],
+) -> Float[np.ndarray, "v 3"]:
+    from scipy.sparse import diags
+    from scipy.sparse.linalg import cg
+
+    area = vertex_areas(vertices, faces)
+    pull = HOLD * trust * area
+    system = (diags(pull + area) + BLEND_M**2 * laplacian(vertices, faces)).tocsr()
+    inverse = diags(1 / system.diagonal())
+    columns = [cg(system, pull * d, rtol=1e-4, maxiter=400, M=inverse)[0] for d in difference.T]
+    return np.stack(columns, axis=1)

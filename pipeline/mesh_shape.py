@@ -1,0 +1,91 @@
+"""Triangle meshes as shapes: components, simplification, and the Laplacian of functions on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import open3d as o3d
+from dancedepth.pipeline.surface import face_normals
+from jaxtyping import Float, Int
+
+LEAST_COTANGENT = 0.02
+"""Obtuse triangles have negative cotangents; held above this, functions on the mesh keep their extremes at the data."""
+
+
+def largest_component(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "g 3"]]:
+    """The connected piece with the most triangles, without degenerate ones; floaters and inner shells go."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    a, b, c = faces.T
+    faces = faces[(a != b) & (b != c) & (c != a)]
+    first, second = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
+    graph = coo_matrix((np.ones(len(first), np.int8), (first, second)), (len(vertices),) * 2)
+    _, label = connected_components(graph, directed=False)
+    kept = faces[label[faces[:, 0]] == np.bincount(label[faces[:, 0]]).argmax()]
+    used, compact = np.unique(kept, return_inverse=True)
+    return vertices[used], compact.reshape(-1, 3)
+
+
+def simplified(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], count: int
+) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "g 3"]]:
+    """About `count` triangles that keep the shape (Garland and Heckbert's quadric error); closed stays closed.
+
+    Where collapsing edges would open the surface or glue it to itself, it is left as it is.
+    """
+    if len(faces) <= count:
+        return vertices, faces
+    share = o3d.core.Tensor.from_numpy
+    mesh = o3d.t.geometry.TriangleMesh(share(vertices.astype(np.float32)), share(faces))
+    mesh = mesh.simplify_quadric_decimation(1 - count / len(faces))
+    fewer = largest_component(mesh.vertex.positions.numpy(), mesh.triangle.indices.numpy().astype(np.int64))
+    return fewer if is_closed(fewer[1]) or not is_closed(faces) else (vertices, faces)
+
+
+def is_closed(faces: Int[np.ndarray, "f 3"]) -> bool:
+    """Whether every edge has one triangle on either side, both wound alike."""
+    directed = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
+    size = int(faces.max()) + 1
+    forth, back = directed[:, 0] * size + directed[:, 1], directed[:, 1] * size + directed[:, 0]
+    unique = np.unique(forth)
+    return len(unique) == len(forth) and bool(np.array_equal(unique, np.unique(back)))
+
+
+def vertex_areas(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "v"]:
+    """A third of the triangles around each vertex, square metres."""
+    area = np.linalg.norm(face_normals(vertices, faces), axis=1) / 2
+    total: np.ndarray = np.bincount(faces.ravel(), np.repeat(area / 3, 3), len(vertices))
+    return total
+
+
+def laplacian(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Any:
+    """The cotangent Laplacian (Pinkall and Polthier 1993), sparse, positive semi-definite, rows summing to zero."""
+    from scipy.sparse import coo_matrix, diags
+
+    rows, columns, values = [], [], []
+    for k in range(3):
+        i, j, opposite = faces[:, k], faces[:, (k + 1) % 3], faces[:, (k + 2) % 3]
+        u, v = vertices[i] - vertices[opposite], vertices[j] - vertices[opposite]
+        sine = np.linalg.norm(np.cross(u, v), axis=1)
+        cotangent = np.einsum("fd,fd->f", u, v) / np.maximum(sine, 1e-12)
+        rows.append(i)
+        columns.append(j)
+        values.append(np.clip(cotangent, LEAST_COTANGENT, 1 / LEAST_COTANGENT) / 2)
+    count = len(vertices)
+    half = coo_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), (count, count)).tocsr()
+    graph = half + half.T
+    return diags(np.asarray(graph.sum(axis=1)).ravel()) - graph
+
+
+def averaging(count: int, faces: Int[np.ndarray, "f 3"]) -> Any:
+    """Sparse (v v): each of `count` vertices takes the mean of itself and its neighbours."""
+    from scipy.sparse import coo_matrix, diags, eye
+
+    rows, columns = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
+    graph = coo_matrix((np.ones(len(rows), np.float32), (rows, columns)), (count, count)).tocsr()
+    graph = ((graph + graph.T) > 0).astype(np.float32) + eye(count, dtype=np.float32, format="csr")
+    return (diags(1 / np.asarray(graph.sum(axis=1)).ravel()) @ graph).astype(np.float32)

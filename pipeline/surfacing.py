@@ -1,0 +1,116 @@
+"""The canonical surface: made from the volume, cleaned, simplified, skinned, coloured and textured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from dancedepth.pipeline.atlas import lay_out
+from dancedepth.pipeline.body_field import BodyField
+from dancedepth.pipeline.canonical import CanonicalVolume
+from dancedepth.pipeline.color_fill import Head, filled_colors
+from dancedepth.pipeline.config import FusionConfig
+from dancedepth.pipeline.errors import PersonError
+from dancedepth.pipeline.keyframes import Keyframe
+from dancedepth.pipeline.mesh_shape import largest_component, simplified
+from dancedepth.pipeline.records import BodyMotion, Surface
+from dancedepth.pipeline.surface import skinned, vertex_normals
+from dancedepth.pipeline.texture import bake, blend, vertex_paint
+from dancedepth.pipeline.vertex_colors import VertexLooks, as_bytes, balanced, consensus, vertex_look
+from dancedepth.pipeline.volume_sampling import Samples, sample
+from jaxtyping import Float, Int
+
+SEEN_WEIGHT = 1.0
+"""Integrated weight (one sharp frontal look gives about one) at which `observed` reaches 1 - 1/e."""
+COLORED_WEIGHT = 0.02
+"""Colour weight of the volume at which its colour is half trusted."""
+LOOKED_WEIGHT = 0.05
+"""The same for the keyframes' weight."""
+SKIN_BONES = 4
+"""As many as glTF takes per vertex."""
+HEAD_BONES = ("head", "eye")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The surface at rest, without colours."""
+
+    vertices: Float[np.ndarray, "v 3"]
+    faces: Int[np.ndarray, "f 3"]
+    skin_weights: Float[np.ndarray, "v 4"]
+    skin_bones: Int[np.ndarray, "v 4"]
+
+    def posed(self, cam_from_rest: Float[np.ndarray, "j 4 4"]) -> Float[np.ndarray, "v 3"]:
+        """Its vertices in the camera."""
+        return skinned(self.vertices, self.skin_weights, self.skin_bones, cam_from_rest)
+
+
+def surface_from(
+    volume: CanonicalVolume,
+    tsdf: Float[np.ndarray, "b n"],
+    field: BodyField,
+    motion: BodyMotion,
+    keyframes: list[Keyframe],
+    config: FusionConfig,
+) -> Surface:
+    """Extract the zero surface as one component; skin, colour and texture it.
+
+    Raises:
+        PersonError: the volume holds no surface.
+    """
+    vertices, faces = volume.extract(tsdf, np.ones(tsdf.shape, dtype=bool))
+    if not len(faces):
+        raise PersonError("no surface came out of the frames", "fusion", "Check masks/ and depth/ of the run.")
+    vertices, faces = simplified(*largest_component(vertices, faces), config.faces)
+    shape = Shape(vertices.astype(np.float32), faces, *field.top_bones(vertices, SKIN_BONES))
+    return painted(shape, sample(volume, vertices), motion, keyframes, config.texture_px)
+
+
+def painted(shape: Shape, samples: Samples, motion: BodyMotion, keyframes: list[Keyframe], texture_px: int) -> Surface:
+    """The surface in colour: its vertices by what all keyframes agree on, its texture by the best of them."""
+    posed = [shape.posed(motion.cam_from_rest[frame.index]) for frame in keyframes]
+    looks = _looks(shape, samples, keyframes, posed)
+    color, trust = _colors(shape, samples, looks, _head(shape, motion))
+    atlas = lay_out(shape.vertices, shape.faces, shape.skin_bones[:, 0], motion.bone_names, texture_px)
+    made = blend(looks, color, trust, shape.faces)
+    texture = bake(atlas, color, looks, made, keyframes, posed, texture_px)
+    return Surface(
+        vertices=shape.vertices[atlas.source],
+        faces=atlas.faces,
+        normals=vertex_normals(shape.vertices, shape.faces)[atlas.source],
+        colors=as_bytes(vertex_paint(color, looks, made))[atlas.source],
+        observed=(1 - np.exp(-samples.weight / SEEN_WEIGHT)).astype(np.float32)[atlas.source],
+        skin_weights=shape.skin_weights[atlas.source],
+        skin_bones=shape.skin_bones[atlas.source],
+        uv=atlas.uv,
+        texture=texture,
+    )
+
+
+def _looks(
+    shape: Shape, samples: Samples, keyframes: list[Keyframe], posed: list[Float[np.ndarray, "v 3"]]
+) -> VertexLooks:
+    seen = [vertex_look(frame, at, shape.faces) for frame, at in zip(keyframes, posed, strict=True)]
+    weight, color = (np.stack(part) for part in zip(*seen, strict=True))
+    return balanced(weight, color, samples.color.astype(np.float32))
+
+
+def _colors(
+    shape: Shape, samples: Samples, looks: VertexLooks, head: Head | None
+) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, "v"]]:
+    """The smooth colour of every vertex, and how well it was seen (0-1)."""
+    agreed = consensus(looks)
+    mean_weight = samples.color_weight / (samples.color_weight + COLORED_WEIGHT) * LOOKED_WEIGHT
+    total = agreed.weight + mean_weight
+    color = (agreed.weight[:, None] * agreed.color + mean_weight[:, None] * samples.color) / np.maximum(total, 1e-9)[
+        :, None
+    ]
+    trust = total**2 / (total**2 + LOOKED_WEIGHT**2)
+    return filled_colors(shape.vertices, shape.faces, color, trust, head), trust
+
+
+def _head(shape: Shape, motion: BodyMotion) -> Head | None:
+    bones = [index for index, name in enumerate(motion.bone_names) if name.startswith(HEAD_BONES)]
+    own = np.isin(shape.skin_bones[:, 0], bones)
+    y = shape.vertices[own, 1]
+    return Head(own, float((y.min() + y.max()) / 2)) if len(y) else None
