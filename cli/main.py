@@ -17,6 +17,8 @@ COMMANDS = {
     "reconstruct": ("reconstruct", "reconstruct", "Reconstruct the dancer of a video in 3D."),
     "batch": ("batch", "batch", "Reconstruct folders of videos, many at a time."),
     "depth": ("depth", "depth", "Depth, normals and point clouds alone, of a video or a picture."),
+    "view": ("view", "view", "Open a run's report: the dancer in 3D."),
+    "export": ("export", "export", "A run for Blender and others: meshes, animated glTF and USD, BVH."),
     "synth": ("synth", "synth", "Render a dancer whose true shape and motion are known."),
     "evaluate": ("evaluate", "evaluate", "Measure a run against the truth of its clip."),
     "train": ("train", "train", "Teach the depth networks on made-up people."),

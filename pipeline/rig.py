@@ -15,6 +15,7 @@ from dancedepth.pipeline.records import BodyMotion, Rig, Surface
 from dancedepth.pipeline.skeleton import SkeletonMotion, turns_of
 from dancedepth.pipeline.standing import stand_firm
 from dancedepth.pipeline.stands import find_stands, sliding_m_s
+from dancedepth.pipeline.storage import gltf_axes
 from dancedepth.pipeline.surface import pose_surface
 from jaxtyping import Bool, Float
 
@@ -75,6 +76,11 @@ def rig_dancer(motion: BodyMotion, body: BodyModel, camera_still: bool, config: 
         foot_sliding_m_s=after,
         foot_sliding_fitted_m_s=before,
     )
+
+
+def rest_surface(surface: Surface, rig: Rig) -> Float[np.ndarray, "v 3"]:
+    """The surface's vertices at rest, standing in the world's axes."""
+    return gltf_axes(surface.vertices) + np.array([0, rig.rest_lift_m, 0], np.float32)
 
 
 def posed_surface(surface: Surface, rig: Rig, frame: int) -> Float[np.ndarray, "v 3"]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pygltflib as gltf
 from dancedepth.pipeline.records import Rig, Surface
-from dancedepth.pipeline.rig import moving_bones
+from dancedepth.pipeline.rig import moving_bones, rest_surface
 from dancedepth.pipeline.skeleton import SkeletonMotion
-from dancedepth.pipeline.storage import gltf_axes, write_bytes
+from dancedepth.pipeline.storage import write_bytes
 from dancedepth.pipeline.surface import vertex_normals
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
@@ -31,7 +31,7 @@ def write_dancer_glb(path: Path, surface: Surface, rig: Rig) -> None:
     """
     file = GlbFile("dancer")
     bones = len(rig.bone_names)
-    mesh = file.add_mesh(surface, gltf_axes(surface.vertices) + np.array([0, rig.rest_lift_m, 0]), rig)
+    mesh = file.add_mesh(surface, rest_surface(surface, rig), rig)
     joints = list(range(bones))
     _add_joints(file, rig)
     file.document.skins.append(
