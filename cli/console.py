@@ -141,9 +141,9 @@ def summary_json(run: RunSummary) -> dict[str, Any]:
 
 def files(run: RunSummary) -> dict[str, str]:
     """What the run folder holds, by what it is."""
-    names = ("run.json", "tracks.json", "motion.npz", "masks", "depth", "normals", "points", "mesh.ply", "mesh.glb")
-    names += ("dancer.glb", "preview.mp4", "report.html")
-    return {name: str(run.out / name) for name in names if (run.out / name).exists()}
+    seen = ("run.json", "tracks.json", "motion.npz", "masks", "depth", "normals", "points")
+    made = ("mesh.ply", "mesh.glb", "dancer.glb", "preview.mp4", "report.html")
+    return {name: str(run.out / name) for name in seen + made if (run.out / name).exists()}
 
 
 def _stage_table(run: RunSummary) -> Table:

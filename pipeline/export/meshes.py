@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dancedepth.pipeline.export.glb import write_mesh_glb
@@ -36,14 +37,16 @@ def _write_obj(path: Path, surface: Surface, vertices: Float[np.ndarray, "v 3"])
     from trimesh.visual.material import SimpleMaterial
     from trimesh.visual.texture import TextureVisuals
 
-    mesh = trimesh.Trimesh(vertices, surface.faces, process=False)
-    mesh.vertex_normals = vertex_normals(vertices, surface.faces)
-    if surface.uv is None or surface.texture is None:
-        mesh.visual.vertex_colors = surface.colors
+    textured = surface.uv is not None and surface.texture is not None
+    look: dict[str, Any] = {"vertex_colors": surface.colors}
+    if textured:
+        image = SimpleMaterial(image=Image.fromarray(surface.texture), name=path.stem)
+        look = {"visual": TextureVisuals(uv=surface.uv, material=image)}
+    normals = vertex_normals(vertices, surface.faces)
+    mesh = trimesh.Trimesh(vertices, surface.faces, vertex_normals=normals, process=False, **look)
+    if not textured:
         write_bytes(path, export_obj(mesh, include_normals=True).encode())
         return
-    image = SimpleMaterial(image=Image.fromarray(surface.texture), name=path.stem)
-    mesh.visual = TextureVisuals(uv=surface.uv, material=image)
     text, beside = export_obj(mesh, include_normals=True, return_texture=True, mtl_name=f"{path.stem}.mtl")
     for name, data in beside.items():
         write_bytes(path.with_name(name), data)
