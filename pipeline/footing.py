@@ -27,7 +27,7 @@ FOOT_ACROSS_M, FOOT_ALONG_M = 0.012, 0.12
 """How far a foot may be moved, relative to the body, over the picture and along the line of sight."""
 FOOT_TURN_M = 0.02
 """How differently heel and ball may be moved."""
-BENDING_M_S2 = 2.0
+BENDING_M_S2 = 4.0
 """Acceleration that the correction may add."""
 ROUNDS = 4
 PARTS = 5

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solveh_banded
 
-UNSEEN_WEIGHT = 1e-3
+UNSEEN_WEIGHT = 1e-6
 """What a frame counts whose value is a guess."""
 
 

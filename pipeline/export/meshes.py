@@ -37,14 +37,13 @@ def _write_obj(path: Path, surface: Surface, vertices: Float[np.ndarray, "v 3"])
     from trimesh.visual.material import SimpleMaterial
     from trimesh.visual.texture import TextureVisuals
 
-    textured = surface.uv is not None and surface.texture is not None
     look: dict[str, Any] = {"vertex_colors": surface.colors}
-    if textured:
+    if surface.uv is not None and surface.texture is not None:
         image = SimpleMaterial(image=Image.fromarray(surface.texture), name=path.stem)
         look = {"visual": TextureVisuals(uv=surface.uv, material=image)}
     normals = vertex_normals(vertices, surface.faces)
     mesh = trimesh.Trimesh(vertices, surface.faces, vertex_normals=normals, process=False, **look)
-    if not textured:
+    if surface.texture is None:
         write_bytes(path, export_obj(mesh, include_normals=True).encode())
         return
     text, beside = export_obj(mesh, include_normals=True, return_texture=True, mtl_name=f"{path.stem}.mtl")
