@@ -48,7 +48,7 @@ def lift(
 def sample(maps: Float[Tensor, "b c h w"], pixels: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n c"]:
     """Bilinear values at image positions, where pixel centres lie at +0.5."""
     size = pixels.new_tensor([maps.shape[-1], maps.shape[-2]])
-    grid = (2 * pixels / size - 1)[:, :, None]
+    grid = (2 * pixels / size - 1).nan_to_num(0.0).clamp(-2, 2)[:, :, None]  # grid_sample writes anywhere for NaN
     return grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)[..., 0].mT
 
 

@@ -83,7 +83,8 @@ def _spread(
     with torch.no_grad():
         outer = share[..., None] * centred[..., :, None] * centred[..., None, :]
         moments = _sums(outer.flatten(2), part, count).unflatten(-1, (3, 3))
-        return torch.linalg.eigvalsh(moments)[..., 1].clamp_min(0).sqrt()
+        finite = moments.nan_to_num(0.0, 0.0, 0.0)  # LAPACK gives up on others
+        return torch.linalg.eigvalsh(finite)[..., 1].clamp_min(0).sqrt()
 
 
 def _sums(values: Float[Tensor, "b n c"], part: Int[Tensor, "b n"], count: int) -> Float[Tensor, "b k c"]:

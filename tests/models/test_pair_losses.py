@@ -159,6 +159,16 @@ def test_outliers_do_not_move_the_parts(scene: Turning) -> None:
     assert off[1] < 0.2 * off[0]
 
 
+def test_predictions_that_are_no_numbers_do_not_stop_a_training() -> None:
+    points = torch.full((1, 40, 3), torch.nan)
+    found = part_motions(points, points, torch.zeros(1, 40, dtype=torch.long), torch.ones(1, 40), 1)
+    assert not found.known.any() and found.rotation.isfinite().all()
+    maps = torch.rand(1, 3, 8, 8, requires_grad=True)
+    wild = torch.tensor([[[torch.nan, 2.0], [torch.inf, 2.0], [1e30, -1e30], [4.0, 4.0]]])
+    pair_losses.sample(maps, wild).sum().backward()
+    assert maps.grad is not None and maps.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("shape", ["line", "one point", "few", "flat", "mirrored"])
 def test_degenerate_parts_are_safe(shape: str) -> None:
     generator = torch.Generator().manual_seed(0)
