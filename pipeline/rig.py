@@ -23,7 +23,7 @@ DISTANCE_CUTOFF_SHARE = 0.4
 """The distance from the camera is what a fit knows least: it is smoothed with this share of the cutoff."""
 FOOTING_ROUNDS = 2
 """The second one makes up for legs that did not reach in the first."""
-MOVING_RAD = 1e-4
+MOVING_RAD = 1e-3
 """Bones that turn less than this over the clip do not move: fingers, for example, are not fitted."""
 GLTF_FROM_BODY = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 """From the body's axes (x left, y back, z up) to glTF's (x left, y up, z front)."""
@@ -100,8 +100,7 @@ def skeleton_of(rig: Rig, frame: int | None = None) -> SkeletonMotion:
 
 def moving_bones(rig: Rig) -> Bool[np.ndarray, "j"]:
     """Bones that turn in their parents over the clip."""
-    cosine = np.abs((rig.turns * rig.turns[:1]).sum(axis=-1))
-    farthest: np.ndarray = 2 * np.arccos(np.clip(cosine, 0, 1)).max(axis=0)
+    farthest: np.ndarray = 2 * np.linalg.norm(rig.turns - rig.turns[:1], axis=-1).max(axis=0)
     return farthest > MOVING_RAD
 
 

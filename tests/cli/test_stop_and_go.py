@@ -112,7 +112,7 @@ def test_finished_stages_are_not_repeated(story: Story, finished: Said) -> None:
     assert finished.code == 0, finished
     stages = json.loads(finished.out)["stages"]
     assert [stage["name"] for stage in stages if stage["reused"]] == ["tracks", "mattes", "body_motion", "depths"]
-    assert [stage["name"] for stage in stages if not stage["reused"]] == ["fusion"]
+    assert [stage["name"] for stage in stages if not stage["reused"]] == ["fusion", "rig", "report"]
     assert (story.out / "tracks.json").stat().st_mtime_ns == story.tracks_written_ns
 
 
@@ -128,6 +128,7 @@ def test_the_folder_is_whole(story: Story, finished: Said) -> None:
     assert finished.code == 0
     images = {f"{kind}/{index:06d}.png" for kind in ("masks", "depth", "normals") for index in range(6)}
     single = {"run.json", "tracks.json", "motion.npz", "surface.npz", "mesh.ply", "mesh.glb"}
+    single |= {"rig.npz", "dancer.glb", "preview.mp4", "report.html"}
     assert files_under(story.out) == images | single
 
 
@@ -152,8 +153,8 @@ def test_a_finished_run_is_told_again(story: Story, finished: Said, command: Com
     before = {path: path.stat().st_mtime_ns for path in story.out.rglob("*.*") if path.name != "run.json"}
     said = command("reconstruct", story.video, "-o", story.out, *QUICK)
     assert said.code == 0 and said.err == ""
-    assert said.out.count("done before") == 5
-    assert "6 of 6" in said.out and "mesh.glb" in said.out and "px" in said.out
+    assert said.out.count("done before") == 7
+    assert "6 of 6" in said.out and "dancer.glb" in said.out and "px" in said.out
     assert "\x1b" not in said.out
     assert before == {path: path.stat().st_mtime_ns for path in story.out.rglob("*.*") if path.name != "run.json"}
 

@@ -14,7 +14,7 @@ def walk(sway_m: float) -> tuple[np.ndarray, np.ndarray]:
     """Sole points (60 4 3) and root: the left foot stands, steps 0.5 m aside, stands; the right one stands always.
     What is seen sways along the line of sight."""
     sway = sway_m * np.stack((np.sin(2 * np.pi * 1.1 * TIMES), np.sin(2 * np.pi * 0.7 * TIMES + 1)), axis=1)
-    left = np.where(TIMES[:, None] < 2, [-0.15, 0, 0.0], [-0.65, 0, 0.0]) + [0, 0, 0]
+    left = np.where(TIMES[:, None] < 2, [-0.15, 0, 0.0], [-0.65, 0, 0.0]).astype(float)
     stride = (TIMES >= 2) & (TIMES < 2.6)
     share = (TIMES[stride] - 2) / 0.6
     left[stride] = np.stack((-0.15 - 0.5 * share, 0.2 * np.sin(np.pi * share), 0 * share), axis=1)
