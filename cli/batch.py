@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json as json_format
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from dancedepth.cli.run_options import RUN, config_from, run_options
 from dancedepth.pipeline.errors import UsageError
 
+if TYPE_CHECKING:
+    from dancedepth.pipeline.batch_work import Engine
+
 BATCH = "Batch"
 SECONDS_A_MINUTE = 60
+SEE_HELP = "See `dancedepth batch --help`"
 
 
 @run_options
@@ -33,6 +37,23 @@ def batch(
     time_limit: Annotated[
         float | None, typer.Option(metavar="MINUTES", help="Give up a video after so long.", rich_help_panel=BATCH)
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(help="local: this machine; ray: a Ray cluster that shares the folders.", rich_help_panel=BATCH),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the Ray cluster; auto: this machine's; by default a new one here.", rich_help_panel=BATCH
+        ),
+    ] = None,
+    cpus: Annotated[
+        float, typer.Option(min=0.1, help="Cores for each video on a Ray cluster.", rich_help_panel=BATCH)
+    ] = 2.0,
+    gpus: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="CUDA devices for each; by default one where there are any.", rich_help_panel=BATCH),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start every video again, finished ones too.", rich_help_panel=RUN)
     ] = False,
@@ -51,23 +72,36 @@ def batch(
     from dancedepth.pipeline.batch import run_batch
     from dancedepth.pipeline.batch_videos import find_videos
     from dancedepth.pipeline.batch_work import WorkOrder
-    from dancedepth.pipeline.crew import Crew, fitting_jobs
 
     if time_limit is not None and not time_limit > 0:
-        raise UsageError("a time limit is more than 0 minutes", "--time-limit", "See `dancedepth batch --help`")
+        raise UsageError("a time limit is more than 0 minutes", "--time-limit", SEE_HELP)
     limit_s = None if time_limit is None else time_limit * SECONDS_A_MINUTE
     order = WorkOrder(config_from(context, options), overwrite, trust, limit_s)
     with own_terminal() as terminal:
         videos = find_videos(sources, out)
-        crew = Crew(jobs or fitting_jobs(len(videos)))
+        chosen = _local(jobs, len(videos)) if engine == "local" else _ray(engine, address, cpus, gpus)
         with BatchTable(terminal.err if json else terminal.out) as table:
-            record = run_batch(videos, out, order, crew, table, retry)
+            record = run_batch(videos, out, order, chosen, table, retry)
         if json:
             terminal.out.write(json_format.dumps(_plain(record), indent=1, allow_nan=False) + "\n")
         else:
             print_end(record, out, terminal.out)
     if record.count("failed"):
         raise typer.Exit(1)
+
+
+def _local(jobs: int | None, videos: int) -> Engine:
+    from dancedepth.pipeline.crew import Crew, fitting_jobs
+
+    return Crew(jobs or fitting_jobs(videos))
+
+
+def _ray(engine: str, address: str | None, cpus: float, gpus: float | None) -> Engine:
+    if engine != "ray":
+        raise UsageError(f"there is no engine {engine!r}; there is local and ray", "--engine", SEE_HELP)
+    from dancedepth.pipeline.ray_engine import RayEngine
+
+    return RayEngine(address, cpus, gpus)
 
 
 def _plain(record: Any) -> Any:

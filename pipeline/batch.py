@@ -80,7 +80,7 @@ def run_batch(
         file.update(lines.values(), now=True)
         observer.began(list(lines.values()))
         waiting = [v for v in videos if lines[v.name].status == "waiting"]
-        tasks = [Task(v.name, v.path, out / v.name) for v in waiting]
+        tasks = [Task(v.name, v.path.absolute(), (out / v.name).absolute()) for v in waiting]
         try:
             with closing(engine.run(tasks, order)) as events:  # type: ignore[type-var]
                 for event in events:

@@ -167,9 +167,16 @@ def contents(run: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [(["--jobs", "0"], "--jobs"), (["--time-limit", "0"], "--time-limit"), (["--fps", "0"], "--fps"), ([], "--out")],
+    [
+        (["--jobs", "0"], "--jobs"),
+        (["--time-limit", "0"], "--time-limit"),
+        (["--fps", "0"], "--fps"),
+        (["--engine", "steam"], "--engine"),
+        ([], "--out"),
+    ],
 )
 def test_wrong_options(command: Command, tmp_path: Path, options: list[str], word: str) -> None:
+    (tmp_path / "a.mp4").touch()
     out = ["-o", tmp_path / "out"] if options else []
     command("batch", tmp_path, *out, *options).assert_one_line(2, word)
     assert not (tmp_path / "out").exists()
