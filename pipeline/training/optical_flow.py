@@ -8,6 +8,7 @@ it came from, which is asked of every point that is kept.
 from __future__ import annotations
 
 import cv2
+import numpy as np
 import torch
 from dancedepth.models.pair_losses import sample
 from jaxtyping import Float
@@ -45,7 +46,7 @@ def follow(
         brought = at(target[..., None], found)[..., 0]
         known = (source != GREY) & (brought != GREY)
         pictures = [torch.where(known, one, GREY).round().byte().numpy() for one in (source, brought)]
-        flow = torch.from_numpy(search.calc(pictures[0], pictures[1], None))
+        flow = torch.from_numpy(search.calc(pictures[0], pictures[1], np.empty(0, np.float32)))
         found = at(found, here + flow)
     return found
 
