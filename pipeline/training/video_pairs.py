@@ -20,7 +20,7 @@ from dancedepth.models.body import load_body
 from dancedepth.models.hdnet import PRESETS
 from dancedepth.models.weights import sha256_of
 from dancedepth.pipeline.batch_videos import BatchVideo, find_videos
-from dancedepth.pipeline.config import FramesConfig, RunConfig
+from dancedepth.pipeline.config import DepthsConfig, FramesConfig, RunConfig
 from dancedepth.pipeline.errors import PersonError, UsageError, VideoError
 from dancedepth.pipeline.records import Observer, Silent
 from dancedepth.pipeline.storage import read_json, write_json
@@ -98,7 +98,7 @@ def _prepare(
     """Go through one clip; what is wrong with it is part of the report, and the others go on."""
     from dancedepth.pipeline.reconstruct import follow
 
-    run = RunConfig(frames=FramesConfig(fps=config.videos.fps), device=device)
+    run = RunConfig(frames=FramesConfig(fps=config.videos.fps), depths=DepthsConfig("body"), device=device)
     try:
         known = follow(video.path, home / "run", run, stage)
     except (VideoError, PersonError) as error:
