@@ -49,7 +49,7 @@ class PoseDetector:
     """YOLO pose with ByteTrack.
 
     ByteTrack rather than BoT-SORT: both lose or swap people who cross, which `pipeline.tracks` mends from the whole
-    clip with appearance, and ByteTrack needs 0.3 ms a frame where BoT-SORT's camera motion takes 10 or more.
+    clip with appearance, so that BoT-SORT's estimate of the camera's motion would be work for nothing.
 
     Raises:
         WeightsError: `weights` is broken, or no pose model with COCO's 17 keypoints.

@@ -108,7 +108,8 @@ class BackgroundMotion:
     def update(self, rgb: UInt8[np.ndarray, "h w 3"], people: list[Detection]) -> float:
         """The mean shift of the image's points since the last frame, as a share of its diagonal."""
         scale = min(1.0, BACKGROUND_SIDE_PX / max(rgb.shape[:2]))
-        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         mask = _background(gray.shape, [person.box_px * scale for person in people])
         before, mask_before = self._before, self._mask_before

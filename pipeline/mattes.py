@@ -21,6 +21,8 @@ WORTH_CROPPING = 0.7
 """The window is used if it is smaller than this share of the image."""
 WARM_UP = 3
 """Passes over the first frame: a recurrent segmenter is uncertain before it has a memory."""
+LEAST_SIDE_PX = 32
+"""Segmenters cannot work on less; a person who is seen less wide or high is given more of the picture around."""
 LEAST_COVER = 0.05
 """A matte covering less than this share of the dancer's box has missed them."""
 
@@ -67,8 +69,9 @@ def dancer_window(tracks: Tracks) -> tuple[slice, slice]:
     """Rows and columns around all places the dancer visits; the whole image if that is hardly smaller."""
     width, height = tracks.frame_size
     boxes = tracks.dancer.boxes_px[tracks.dancer.found]
-    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    low, high = (np.clip(corner, 0, (width, height)) for corner in (boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)))
     margin = MARGIN * (boxes[:, 2:] - boxes[:, :2]).max()
+    margin = np.maximum(margin, (LEAST_SIDE_PX - (high - low)) / 2)  # boxes at an edge can have no area at all
     left, top = np.floor((low - margin).clip(0)).astype(int)
     right, bottom = np.ceil(np.minimum(high + margin, (width, height))).astype(int)
     if (right - left) * (bottom - top) > WORTH_CROPPING * width * height:
@@ -84,8 +87,10 @@ def _window_alpha(
     scale = min(1.0, side_px / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     seen = crop if scale == 1 else cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    missing = (max(0, LEAST_SIDE_PX - size[1]), max(0, LEAST_SIDE_PX - size[0]))
+    padded = cv2.copyMakeBorder(seen, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE) if any(missing) else seen
     for _ in range(passes):
-        alpha = matting.alpha(seen)
+        alpha = matting.alpha(padded)[: size[1], : size[0]]
     full = np.zeros(rgb.shape[:2], np.uint8)
     full[window] = alpha if scale == 1 else cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
     return full

@@ -191,6 +191,21 @@ def test_no_network(command: Command, offline: Path, tmp_path: Path, clip: Path)
     assert files_under(offline) == set()
 
 
+def test_a_cache_that_cannot_be_written(
+    command: Command, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DANCEDEPTH_CACHE", str(tmp_path / "file" / "cache"))
+    said = command("reconstruct", clip, "-o", tmp_path / "out")
+    said.assert_one_line(FAILURE, "cache folder cannot be written", "DANCEDEPTH_CACHE")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pipe_is_not_waited_for(command: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    command("reconstruct", tmp_path / "pipe.mp4", "-o", tmp_path / "out").assert_one_line(FAILURE, "pipe")
+
+
 def test_no_network_and_a_broken_cached_file(command: Command, offline: Path, tmp_path: Path, clip: Path) -> None:
     weights = TABLE["yolo11n-pose"]
     offline.mkdir()

@@ -6,7 +6,7 @@ import pytest
 from dancedepth.models.body import COCO_KEYPOINTS
 from dancedepth.pipeline.config import MattesConfig
 from dancedepth.pipeline.errors import PersonError
-from dancedepth.pipeline.mattes import cut_out, dancer_window, load_mattes
+from dancedepth.pipeline.mattes import _window_alpha, cut_out, dancer_window, load_mattes
 from dancedepth.pipeline.records import Frame, Silent, Track, Tracks, VideoInfo
 from dancedepth.pipeline.workspace import RunFolder
 
@@ -144,6 +144,35 @@ def test_large_frames_are_reduced_and_mattes_full_size(tmp_path: Path) -> None:
     assert max(max(size) for size in matting.sizes) == 128
     assert mattes[0].shape == (HEIGHT, WIDTH)
     assert (np.abs(mattes[0].astype(int) - figure(120)) > 127).mean() < 0.005
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 0, 0), (239, 159, 240, 160), (120, 0, 120, 160), (0, 80, 240, 80), (-9, 5, -3, 9)]
+)
+def test_a_box_without_an_area_leaves_something_to_look_at(box: tuple[float, ...]) -> None:
+    track = person(1, x=120)
+    track.boxes_px[:] = box
+    rows, columns = dancer_window(tracks_of(track))
+    assert 0 <= rows.start < rows.stop <= HEIGHT and 0 <= columns.start < columns.stop <= WIDTH
+    assert min(rows.stop - rows.start, columns.stop - columns.start) >= 16
+
+
+class Particular:
+    """A segmenter that cannot work on less than 32 pixels."""
+
+    def reset(self) -> None:
+        pass
+
+    def alpha(self, rgb: np.ndarray) -> np.ndarray:
+        assert min(rgb.shape[:2]) >= 32
+        return rgb[..., 0]
+
+
+@pytest.mark.parametrize("size", [(1024, 2), (2, 1024), (1, 1), (31, 33)])
+def test_slivers_are_padded_for_the_segmenter(size: tuple[int, int]) -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    alpha = _window_alpha(rgb, (slice(0, size[0]), slice(0, size[1])), Particular(), 1024, 1)
+    np.testing.assert_array_equal(alpha, rgb[..., 0])
 
 
 def test_a_segmenter_that_misses_the_dancer_is_an_error(tmp_path: Path) -> None:

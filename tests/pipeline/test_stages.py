@@ -1,9 +1,11 @@
 """Stages of a run, with toy stages in place of the real ones."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,32 @@ for stage in STAGE_OUTPUTS:
     left = sorted(files(out))
     print(json.dumps([stage, os.waitstatus_to_exitcode(status), left, all_stages(out).reused]))
 """
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds are those of a clock that nobody sets; a run folder from the future is resumed all the same."""
+    times = iter([1e9, 0.0, -1e9, 1e12] * 1000)
+    monkeypatch.setattr(time, "time", lambda: next(times))
+    all_stages(tmp_path / "out")
+    for path in (tmp_path / "out").rglob("*"):
+        os.utime(path, (4e9, 4e9))
+    run = all_stages(tmp_path / "out")
+    assert run.reused == tuple(STAGE_OUTPUTS)
+    assert all(0 <= stage.seconds < 100 for stage in run.manifest.stages)
+
+
+def test_what_goes_on_is_what_the_file_holds(tmp_path: Path) -> None:
+    """So that a run that is resumed after the stage comes to the same end."""
+    with open_run(tmp_path / "out", FRESH, Silent(), PeakMemory()) as run:
+        path = run.folder.tracks
+        result = run.stage(
+            "tracks",
+            make=lambda told: 1 / 3,
+            save=lambda value: write_bytes(path, f"{value:.3f}".encode()),
+            load=lambda: float(path.read_text()),
+            count=lambda _: FRAMES,
+        )
+    assert result == 0.333
 
 
 def test_killed_in_any_stage_it_goes_on_there(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from dancedepth.models.pose import Detection
 from dancedepth.pipeline.config import TracksConfig
 from dancedepth.pipeline.errors import PersonError, StorageError
+from dancedepth.pipeline.glimpses import BackgroundMotion
 from dancedepth.pipeline.records import Frame, Silent, Tracks, VideoInfo
 from dancedepth.pipeline.storage import read_tracks, write_tracks
 from dancedepth.pipeline.tracks import track_people
@@ -202,6 +203,13 @@ def test_nobody() -> None:
 def test_too_little_of_somebody() -> None:
     with pytest.raises(PersonError, match="in 3 frames only, and 4 are needed"):
         follow(Stage(Person(RED, (150, 150), [HIDDEN] * 5 + [1] * 3 + [HIDDEN] * 5)))
+
+
+@pytest.mark.parametrize("size", [(2, 9000), (9000, 2), (1, 1), (3, 5)])
+def test_slivers_of_pictures_have_a_background_too(size: tuple[int, int]) -> None:
+    background = BackgroundMotion()
+    picture = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    assert [background.update(picture, []) for _ in range(2)] == [0.0, 0.0]
 
 
 def test_camera_motion_is_measured_and_people_are_not() -> None:
