@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo test test-all lint types bench lock clean
+.PHONY: help setup environment browser demo test test-all lint types bench lock clean
 
 BIN := .venv/bin
 DEMO := demo-out
@@ -13,6 +13,9 @@ setup:  ## virtual environment, system libraries, weights, body model; seconds w
 
 environment:
 	@tools/setup.sh environment
+
+browser:  ## what the tests of reports and GLB files need besides: npm packages, Chromium (as root on Debian)
+	@tools/setup.sh browser
 
 demo: setup  ## render a dancer with known truth, reconstruct the video, print the accuracy
 	@test -f $(DEMO)/clip/truth/truth.json || $(BIN)/dancedepth synth $(DEMO)/clip --fps 12 --size 540x960

@@ -2,6 +2,7 @@
 # Set everything up in this checkout: .venv with the tested versions, system libraries, weights, the body model.
 #   tools/setup.sh              all of it
 #   tools/setup.sh environment  only .venv, for the checks that need no weights
+#   tools/setup.sh browser      what opens reports and validates GLB files in the tests: npm packages, Chromium
 # Does nothing, in seconds, where everything stands. PYTHON=/path/to/python3.12 chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +18,10 @@ libraries=(
 )
 
 main() {
+    if [ "${1:-all}" = browser ]; then
+        install_browser
+        return
+    fi
     if [ "$(cat "$stamp" 2>/dev/null)" != "$(fingerprint)" ] || ! "$python" -c '' 2>/dev/null; then
         make_environment
         install_packages
@@ -112,6 +117,16 @@ apt_install() {
     say "installing $*"
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$@" >&2
+}
+
+# Without these, tests say what is missing and are skipped.
+install_browser() {
+    if command -v npm >/dev/null; then
+        npm ci --prefix tests/browser --silent --no-audit --no-fund >&2 || say "npm could not install tests/browser"
+    else
+        say "no npm: GLB files will not be validated, nor reports opened"
+    fi
+    command -v chromium >/dev/null || apt_install chromium || say "no Chromium: reports will not be opened"
 }
 
 warm_caches() {
