@@ -18,7 +18,14 @@ from dancedepth.cli.fields import default_of, help_of
 from dancedepth.pipeline import config as c
 from dancedepth.pipeline.errors import StorageError, UsageError
 
-FRAMES, PERSON, LENS, SHAPE, RUN = "Frames", "Dancer", "Camera and scale", "Depth and surface", "Run"
+FRAMES, PERSON, LENS, SHAPE, MOTION, RUN = (
+    "Frames",
+    "Dancer",
+    "Camera and scale",
+    "Depth and surface",
+    "Motion",
+    "Run",
+)
 TRUNCATION_VOXELS = 3
 """Coarser voxels than the default's need a wider band around the surface."""
 MM_PER_M = 1000
@@ -43,7 +50,7 @@ class RunOption:
     @property
     def name(self) -> str:
         """The command's parameter."""
-        return self.flag.removeprefix("--").replace("-", "_")
+        return self.flag.partition("/")[0].removeprefix("--").replace("-", "_")
 
     @property
     def section(self) -> str:
@@ -79,6 +86,8 @@ OPTIONS = (
     RunOption("--depth-weights", "depths.weights", SHAPE, "FILE"),
     RunOption("--adapt", "depths.adapt_steps", SHAPE, "STEPS"),
     RunOption("--voxel-mm", "fusion.voxel_m", SHAPE, per_unit=MM_PER_M, help="Side of a voxel of the surface, in mm."),
+    RunOption("--smoothing-hz", "rig.smoothing_hz", MOTION, "HZ"),
+    RunOption("--hold-feet/--no-hold-feet", "rig.hold_feet", MOTION),
     RunOption("--device", "device", RUN),
     RunOption("--seed", "seed", RUN),
 )
