@@ -48,7 +48,7 @@ def test_a_coarser_voxel_widens_the_band() -> None:
 def test_every_option_stands_in_the_help(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     said = command("reconstruct", "--help").out
-    assert all(option.flag in said for option in OPTIONS) and "--config" in said
+    assert all(flag in said for option in OPTIONS for flag in option.flag.split("/")) and "--config" in said
     assert build_app(["reconstruct"])
 
 
