@@ -174,6 +174,8 @@ def _facts(run: RunSummary) -> Padding:
         )
     if manifest.quality.smoothness is not None:
         facts.add_row("smoothness", f"{manifest.quality.smoothness:.1f} m/s² mean acceleration of the joints")
+    if manifest.quality.coverage is not None:
+        facts.add_row("coverage", f"{manifest.quality.coverage:.0%} of the surface was seen")
     if manifest.adaptation:
         facts.add_row("adaptation", _adaptation(manifest.adaptation))
     if manifest.scale:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from dancedepth.pipeline.frames import VideoFrames
 from dancedepth.pipeline.lens import camera_record
-from dancedepth.pipeline.manifest import FrameRecord, Manifest, PersonRecord, QualityRecord, ScaleRecord
+from dancedepth.pipeline.manifest import FrameRecord, Manifest, PersonRecord, ScaleRecord
 from dancedepth.pipeline.quality import input_warnings
 from dancedepth.pipeline.records import BodyMotion, GeometrySequence, ImageSequence, Rig, Tracks
 from dancedepth.pipeline.smoothness import mean_acceleration
@@ -33,7 +33,8 @@ def account_for(
         scale=ScaleRecord("--height" if height_given else "the body prior's height", motion.height_m),
         person=PersonRecord(tracks.dancer.track_id),
         warnings=tuple(dict.fromkeys(findings)),
-        quality=QualityRecord(
+        quality=replace(
+            manifest.quality,
             reprojection_error_px=_mean(motion.reprojection_error_px[motion.fitted]),
             smoothness=mean_acceleration(motion),
             foot_sliding_m_s=rig.foot_sliding_m_s if rig else None,

@@ -93,12 +93,18 @@ class QualityRecord:
     keypoints and the detected ones. `smoothness`: mean acceleration of the joints in m/s^2 (see `pipeline.smoothness`).
     `foot_sliding_m_s`: mean horizontal speed of the soles in `dancer.glb` while they stand, None if the camera moves or
     none stands; `foot_sliding_fitted_m_s`: the same in the body fit (see `pipeline.stands`).
+    `coverage`: share of the surface's area that was seen. `fold_detail`: how much more its normals vary within 3 cm
+    than the naked body's (mean squared length of the difference). `flicker_mm`: mean change of the depth from frame to
+    frame, measured from the moving surface (all three: `pipeline.surface_quality`).
     """
 
     reprojection_error_px: float | None
     smoothness: float | None
     foot_sliding_m_s: float | None = None
     foot_sliding_fitted_m_s: float | None = None
+    coverage: float | None = None
+    fold_detail: float | None = None
+    flicker_mm: float | None = None
 
 
 @dataclass(frozen=True)

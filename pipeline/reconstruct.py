@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -75,7 +76,7 @@ def reconstruct(
         seen, run, folder = _seen(begun), begun.run, begun.run.folder
         surface = run.stage(
             "fusion",
-            make=lambda told: _fusion().fuse(
+            make=lambda told: _late("fusion").fuse(
                 seen.frames,
                 seen.tracks,
                 seen.mattes,
@@ -91,9 +92,10 @@ def reconstruct(
             count=lambda _: len(seen.geometry.depth.indices),
             total=len(seen.geometry.depth.indices),
         )
+        _record_quality(begun, seen, surface)
         rig = run.stage(
             "rig",
-            make=lambda told: _rig().rig_dancer(
+            make=lambda told: _late("rig").rig_dancer(
                 seen.motion, begun.ready.body(), camera_stands_still(seen.tracks), config.rig
             ),
             save=lambda rig: _save_rig(rig, surface, folder),
@@ -102,7 +104,9 @@ def reconstruct(
         )
         run.stage(
             "report",
-            make=lambda told: _report().show_run(folder, _accounted(begun, seen, rig), seen.frames, surface, rig, told),
+            make=lambda told: _late("report").show_run(
+                folder, _accounted(begun, seen, rig), seen.frames, surface, rig, told
+            ),
             load=lambda: len(rig.times_s),
             count=lambda frames: frames,
             total=len(rig.times_s),
@@ -156,7 +160,7 @@ class _Begun:
     camera: Camera
     config: RunConfig
     ready: Ingredients
-    device: torch.device
+    device: str
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,9 @@ def _followed(begun: _Begun) -> Followed:
     )
     motion = run.stage(
         "body_motion",
-        make=lambda told: _body_motion().fit_body(tracks, mattes, ready.body(), begun.camera, config.body_motion, told),
+        make=lambda told: _late("body_motion").fit_body(
+            tracks, mattes, ready.body(), begun.camera, config.body_motion, told
+        ),
         save=lambda motion: storage.write_motion(folder.motion, motion),
         load=lambda: storage.read_motion(folder.motion),
         count=lambda motion: int(motion.fitted.sum()),
@@ -245,10 +251,10 @@ def _depths(begun: _Begun, known: Followed, told: Observer) -> GeometrySequence:
     net = ready.depth_networks()
     if steps:
         clip = (known.frames, known.tracks, known.mattes, known.motion)
-        adapted = _adaptation().adapt(net, *clip, ready.body(), steps, begun.config.seed, told)
+        adapted = _late("adaptation").adapt(net, *clip, ready.body(), steps, begun.config.seed, told)
         begun.run.record(replace(begun.run.manifest, adaptation=adapted.record))
         save_weights(folder.adapted, adapted.net, ready.depth_provenance(f"{adapted.record.steps} steps on one clip"))
-        net, told = adapted.net, _adaptation().After(told, adapted.record.steps)
+        net, told = adapted.net, _late("adaptation").After(told, adapted.record.steps)
     return network_depths(known.frames, known.motion, known.mattes, ready.body(), net, folder, told)
 
 
@@ -262,39 +268,23 @@ def _finished(begun: _Begun, seen: _Seen, rig: Rig | None = None) -> RunSummary:
     return RunSummary(run.folder.root, run.manifest, run.reused)
 
 
-def _body_motion() -> ModuleType:
-    """Imported when it is needed: what it rests on takes five seconds, and a resumed or failing run needs it not."""
-    from dancedepth.pipeline import body_motion
-
-    return body_motion
-
-
-def _adaptation() -> ModuleType:
-    """As above, for what training rests on."""
-    from dancedepth.pipeline import adaptation
-
-    return adaptation
+def _record_quality(begun: _Begun, seen: _Seen, surface: Surface) -> None:
+    """Unless the surface is one that was measured before."""
+    run, motion = begun.run, seen.motion
+    if "fusion" in run.reused and run.manifest.quality.coverage is not None:
+        return
+    body = begun.ready.body()
+    rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
+    skin, faces = rest.vertices.cpu().numpy(), body.faces.cpu().numpy()
+    measured = _late("surface_quality").measure_surface(surface, motion, seen.geometry.depth, skin, faces)
+    run.record(replace(run.manifest, quality=replace(run.manifest.quality, **asdict(measured))))
 
 
-def _fusion() -> ModuleType:
-    """As above, for Open3D's two seconds."""
-    from dancedepth.pipeline import fusion
-
-    return fusion
-
-
-def _rig() -> ModuleType:
-    """As above, for SciPy's solvers."""
-    from dancedepth.pipeline import rig
-
-    return rig
-
-
-def _report() -> ModuleType:
-    """As above."""
-    from dancedepth.pipeline import report
-
-    return report
+def _late(name: str) -> ModuleType:
+    """A module of the pipeline, imported when it is needed: what fits, fuses and shows rests on libraries that take
+    seconds to load, and a resumed or failing run needs them not.
+    """
+    return import_module(f"dancedepth.pipeline.{name}")
 
 
 def _save_surface(surface: Surface, folder: RunFolder) -> None:
