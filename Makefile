@@ -39,7 +39,7 @@ build/types/dancedepth:  # mypy wants folders that are named as the packages are
 	@mkdir -p $@ && ln -sfn ../../../cli $@/cli && ln -sfn ../../../models $@/models && ln -sfn ../../../pipeline $@/pipeline
 
 bench: setup  ## seconds a frame by stage, memory against the clip's length; VIDEO=clip.mp4 takes a clip of yours
-	@$(BIN)/python benchmarks/run.py bench-out $(if $(VIDEO),--video "$(VIDEO)")
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/run.py bench-out $(if $(VIDEO),--video "$(VIDEO)")
 
 lock: environment  ## pin the tested versions anew, keeping those that still fit
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate \
