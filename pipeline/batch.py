@@ -34,6 +34,8 @@ from dancedepth.pipeline.stages import differences
 from dancedepth.pipeline.storage import write_bytes
 from dancedepth.pipeline.workspace import RunFolder
 
+LAST_STAGE = "report"
+"""Runs of `dancedepth depth` and of older versions end before it, and have more to do."""
 LOGS = "failures"
 """Folder in OUT for what a maintainer wants to see of unexpected failures."""
 
@@ -134,7 +136,8 @@ def _finished(video: BatchVideo, run: Path, config: RunConfig) -> Manifest | Non
     same = video_stat.st_size == manifest.input.bytes and video_stat.st_mtime <= run_stat.st_mtime
     same = same and not differences(manifest.config.to_json(), config.to_json())
     whole = all(folder.holds(stage.name, stage.frames) for stage in manifest.stages)
-    return manifest if manifest.finished and same and whole else None
+    to_the_end = manifest.finished and manifest.stage(LAST_STAGE) is not None
+    return manifest if to_the_end and same and whole else None
 
 
 def _done(line: VideoLine, manifest: Manifest) -> VideoLine:

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,17 @@ from dancedepth.pipeline.batch_work import Event, Outcome, Task, TaskEnded, Task
 from dancedepth.pipeline.config import FramesConfig, RunConfig
 from dancedepth.pipeline.errors import RunFolderError, RunInUseError, StorageError
 from dancedepth.pipeline.folder_lock import folder_lock
-from dancedepth.pipeline.manifest import FrameRecord, InputRecord, Manifest, ProgramRecord, write_manifest
+from dancedepth.pipeline.manifest import (
+    FrameRecord,
+    InputRecord,
+    Manifest,
+    ProgramRecord,
+    StageRecord,
+    read_manifest,
+    write_manifest,
+)
 from dancedepth.pipeline.records import Silent
-from dancedepth.pipeline.workspace import RunFolder
+from dancedepth.pipeline.workspace import STAGE_OUTPUTS, RunFolder
 
 ORDER = WorkOrder(RunConfig())
 
@@ -39,6 +47,9 @@ class Pretence:
                 log = "Traceback ..." if "worse" in task.name else ""
                 yield TaskEnded(task, Outcome(False, 1.0, "nobody was found", log))
                 continue
+            task.out.mkdir(parents=True, exist_ok=True)
+            for name in STAGE_OUTPUTS["report"]:
+                (task.out / name).touch()
             write_manifest(RunFolder(task.out).manifest, manifest_of(task.video, order.config))
             yield TaskEnded(task, Outcome(True, 2.0))
 
@@ -47,7 +58,8 @@ def manifest_of(video: Path, config: RunConfig) -> Manifest:
     record = InputRecord(str(video), "0" * 64, video.stat().st_size, 64, 48, 24.0, 0, 1.0, "h264")
     frames = (FrameRecord(0, 0.0, True, None), FrameRecord(1, 0.1, False, "blurred"))
     program = ProgramRecord("dancedepth", "0", "0")
-    return Manifest(record, config, program, finished=True, frames=frames, warnings=("dark", "small"))
+    stages = (StageRecord("report", 1.5, 2),)
+    return Manifest(record, config, program, finished=True, frames=frames, stages=stages, warnings=("dark", "small"))
 
 
 class Watcher:
@@ -129,6 +141,15 @@ def test_a_changed_video_is_done_again(videos: list[BatchVideo], tmp_path: Path)
     later = (tmp_path / "out" / "sub" / "c.mp4" / "run.json").stat().st_mtime + 10
     os.utime(videos[2].path, (later, later))
     assert batch(videos, tmp_path / "out") == ["sub/c.mp4"]
+
+
+def test_a_run_that_is_not_whole_is_done_again(videos: list[BatchVideo], tmp_path: Path) -> None:
+    """A file of it is gone; or it was made by `dancedepth depth`, and ends before the last stage."""
+    batch(videos, tmp_path / "out")
+    (tmp_path / "out" / "a.mp4" / "report.html").unlink()
+    c = RunFolder(tmp_path / "out" / "sub" / "c.mp4").manifest
+    write_manifest(c, replace(read_manifest(c), stages=()))
+    assert batch(videos, tmp_path / "out") == ["a.mp4", "sub/c.mp4"]
 
 
 def test_an_interruption_loses_nothing(videos: list[BatchVideo], tmp_path: Path) -> None:
