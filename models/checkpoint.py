@@ -16,6 +16,9 @@ from safetensors.torch import save_file
 FORMAT = "dancedepth-hdnet-1"
 """Grows when a file of an older program could no longer be read."""
 
+SHIPPED_WEIGHTS = Path(__file__).with_name("trained") / "small.safetensors"
+"""The weights that the package brings; the model card lies beside them."""
+
 
 @dataclass(frozen=True)
 class Provenance:

@@ -103,10 +103,10 @@ class BodyMotionConfig:
 class DepthsConfig:
     """Where depth and normals come from."""
 
-    model: Literal["body", "hdnet"] = "body"
+    model: Literal["body", "hdnet"] = "hdnet"
     """`hdnet`: the depth networks; `body`: the fitted body's own surface, the parametric baseline."""
     weights: str | None = None
-    """The networks' weights, a file that `dancedepth train` wrote."""
+    """The networks' weights, a file that `dancedepth train` wrote; None: those that the package brings."""
     adapt_steps: int = 0
     """Steps by which a copy of the networks learns from the clip itself first, without labels; 0: none."""
 
@@ -116,8 +116,6 @@ class DepthsConfig:
         _require(adaptable, "--adapt", "only the depth networks can adapt: give --depth-model hdnet")
         known = self.model in ("body", "hdnet")
         _require(known, "--depth-model", f"there is no depth model named {self.model!r}; there is body and hdnet")
-        named = self.model == "body" or self.weights is not None
-        _require(named, "--depth-weights", "the depth networks need their weights to be named")
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def _prepared(
 ) -> _Prepared | None:
     """A frame as the networks take it, on their device; None where its matte is empty."""
     device = next(net.parameters()).device
-    matte, rgb = torch.from_numpy(alpha).to(device), torch.from_numpy(frame.rgb).to(device)
+    matte, rgb = torch.tensor(alpha, device=device), torch.tensor(frame.rgb, device=device)
     found = prepare_input(rgb, matte, posed, camera, net.size)
     return None if found is None else _Prepared(frame.index, *found, posed, matte)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dancedepth.models.body import BodyModel, load_body
-from dancedepth.models.checkpoint import Provenance, load_weights
+from dancedepth.models.checkpoint import SHIPPED_WEIGHTS, Provenance, load_weights
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.matting import Matting, load_matting
 from dancedepth.models.pose import PoseDetector
@@ -73,9 +73,9 @@ def find_ingredients(config: RunConfig, device: str, trust: bool = False) -> Ing
 
 
 def _depth_weights(config: RunConfig) -> Path | None:
-    """The named file, read once so that a wrong one is told before anything starts."""
-    if config.depths.model == "body" or config.depths.weights is None:
+    """The named file, read once so that a wrong one is told before anything starts; else the package's own."""
+    if config.depths.model == "body":
         return None
-    path = Path(config.depths.weights)
+    path = Path(config.depths.weights or SHIPPED_WEIGHTS)
     load_weights(path)
     return path

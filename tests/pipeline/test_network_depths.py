@@ -1,12 +1,9 @@
 from pathlib import Path
 
-import pytest
 import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.models.hdnet import HDNet
-from dancedepth.pipeline.config import DepthsConfig
 from dancedepth.pipeline.depths import body_depths, load_geometry, network_depths
-from dancedepth.pipeline.errors import UsageError
 from dancedepth.pipeline.records import Silent
 from dancedepth.pipeline.workspace import RunFolder
 
@@ -35,8 +32,3 @@ def test_untaught_networks_write_the_bodys_own_geometry(body: BodyModel, tmp_pat
 
 def test_a_folder_without_confidence_has_none(tmp_path: Path) -> None:
     assert load_geometry(RunFolder(tmp_path), (0,)).confidence is None
-
-
-def test_networks_need_weights() -> None:
-    with pytest.raises(UsageError, match="need their weights"):
-        DepthsConfig("hdnet")
