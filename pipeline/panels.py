@@ -15,8 +15,6 @@ GROUND = 33
 """Grey behind depth and normals; that of rendered views."""
 NEAREST, FARTHEST = 255, 80
 """Greys of the nearest and the farthest depth."""
-OUTSIDE = 0.35
-"""What is left of the picture's light around the dancer."""
 RANGE_FRAMES = 8
 """Frames whose depths set the range of greys."""
 
@@ -42,23 +40,15 @@ class Panels:
         """`image` is the size of the run's images; of larger ones only some pixels are looked at."""
         every = max(1, image.height // size.height)
         self.size = size
-        self._mattes, self._normals = _images(folder, "masks", every), _images(folder, "normals", every)
+        with_normals = folder.image_indices("normals")
+        self._normals = ImageSequence(with_normals, lambda index: storage.read_picture(folder.normals(index), every))
         indices = folder.image_indices("depth")
         self._depth = ImageSequence(indices, lambda index: storage.read_depth(folder.depth(index), every))
         self._near_m, self._far_m = _range_m(self._depth)
 
     def of(self, frame: Frame) -> list[UInt8[np.ndarray, "y x 3"]]:
         """Input, depth and normals of a frame."""
-        return [self.input(frame), self.depth(frame.index), self.normals(frame.index)]
-
-    def input(self, frame: Frame) -> UInt8[np.ndarray, "y x 3"]:
-        """The picture, with everything but the dancer in the dark."""
-        picture = self._resized(frame.rgb).astype(np.float32)
-        light = np.zeros((self.size.height, self.size.width), np.float32)
-        if frame.index in self._mattes.indices:
-            light += self._resized(self._mattes.load(frame.index)) / np.float32(255)
-        dimmed: np.ndarray = picture * (OUTSIDE + (1 - OUTSIDE) * light)[..., None]
-        return dimmed.astype(np.uint8)
+        return [self._resized(frame.rgb), self.depth(frame.index), self.normals(frame.index)]
 
     def depth(self, index: int) -> UInt8[np.ndarray, "y x 3"]:
         """Near is light, far is dark."""
@@ -74,7 +64,8 @@ class Panels:
         """The usual colours: red to the right, green up, blue to the viewer."""
         if index not in self._normals.indices:
             return self._blank()
-        picture = self._resized(self._normals.load(index)).copy()
+        size = (self.size.width, self.size.height)  # means over edges would be no normals
+        picture = cv2.resize(self._normals.load(index), size, interpolation=cv2.INTER_NEAREST).copy()
         empty = ~picture.any(axis=-1)
         picture[..., 1:] = 255 - picture[..., 1:]
         picture[empty] = GROUND
@@ -88,11 +79,6 @@ class Panels:
             return image
         small: np.ndarray = cv2.resize(image, (self.size.width, self.size.height), interpolation=cv2.INTER_AREA)
         return small
-
-
-def _images(folder: RunFolder, kind: str, every: int) -> ImageSequence:
-    indices = folder.image_indices(kind)
-    return ImageSequence(indices, lambda index: storage.read_picture(folder.root / kind / f"{index:06d}.png", every))
 
 
 def _range_m(depth: ImageSequence) -> Float[np.ndarray, "2"]:

@@ -20,11 +20,14 @@ from jaxtyping import UInt8
 
 LONG_SIDE_PX = 640
 """Of a panel: about as much as four of them on a screen show."""
-CELL_SHARE = 1 / 150
+CELL_SHARE = 1 / 130
 """Cell of the light surface that is drawn, over the dancer's height: two pixels of a panel."""
 ORBIT_S = 8.0
 """Seconds in which the view goes once around the dancer."""
-HEADROOM_M = 0.25
+MARGIN_M = 0.25
+"""Around the skeleton: the head above its joint, hands, the floor, and nearer limbs that look larger."""
+USUAL_REACH = 75
+"""Percentile of the frames' farthest reach that the view has room for; a portrait of the widest pose would be small."""
 CRF = 23
 STRIPS = 8
 """Frames that the report shows, at most."""
@@ -89,9 +92,11 @@ class Shown:
         self._surface = coarser(surface, CELL_SHARE * float(np.ptp(surface.vertices[:, 2])))
         self._clip_camera = rig.camera.resized(size.width, size.height)
         bones = skeleton_of(rig).bones()[..., :3, 3]
-        self._top_m = float(bones[..., 1].max()) + HEADROOM_M
-        reach_m = float(np.linalg.norm((bones - rig.root[:, None])[..., [0, 2]], axis=-1).max()) + HEADROOM_M
-        extent_m = max(self._top_m, 2 * reach_m * size.height / size.width)
+        low_m, high_m = float(bones[..., 1].min()) - MARGIN_M, float(bones[..., 1].max()) + MARGIN_M
+        reach_m = np.linalg.norm((bones - rig.root[:, None])[..., [0, 2]], axis=-1).max(axis=1)
+        width_m = 2 * float(np.percentile(reach_m, USUAL_REACH)) + MARGIN_M
+        extent_m = max(high_m - low_m, width_m * size.height / size.width)
+        self._middle_m = (low_m + high_m) / 2
         self._distance_m = VIEW_DISTANCE * extent_m
         self._camera = Camera.centred(size.height * VIEW_DISTANCE, size.width, size.height)
 
@@ -100,7 +105,7 @@ class Shown:
         turn_rad = 2 * math.pi * (float(self._rig.times_s[frame]) - float(self._rig.times_s[0])) / ORBIT_S
         cos, sin = math.cos(turn_rad), math.sin(turn_rad)
         world = posed_surface(self._surface, self._rig, frame)
-        off = world - np.array([self._rig.root[frame, 0], self._top_m / 2, self._rig.root[frame, 2]])
+        off = world - np.array([self._rig.root[frame, 0], self._middle_m, self._rig.root[frame, 2]])
         cam_from_world = np.array([[cos, 0, -sin], [0, -1, 0], [-sin, 0, -cos]])
         cam = off @ cam_from_world.T + np.array([0, 0, self._distance_m])
         return render(self._surface, cam, self._camera, oversampling=1)
