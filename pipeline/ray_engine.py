@@ -78,7 +78,7 @@ class RayEngine:
             variables = {"OMP_WAIT_POLICY": "PASSIVE"}
             try:
                 self._ray.init(
-                    address=self._address,
+                    address=self._address or "local",  # else Ray looks for what is left of an earlier cluster
                     log_to_driver=False,
                     configure_logging=False,
                     include_dashboard=None if self._address else False,
