@@ -35,8 +35,14 @@ seen.failed = (await state()).failed ?? null;
 if (!seen.failed) {
   await picture("start");
   await page.click("#play");
-  await page.waitForFunction(() => Number(document.documentElement.dataset.time) > 0.25, null, { timeout: 120000 });
-  await page.click("#play");
+  await page.evaluate(() => new Promise((done) => { // pauses in the very frame, however slow the machine
+    const watch = () => {
+      if (Number(document.documentElement.dataset.time) < 0.3) return requestAnimationFrame(watch);
+      document.getElementById("play").click();
+      return done();
+    };
+    watch();
+  }));
   await picture("played");
   for (const look of ["normals", "observed"]) {
     await page.click(`[data-look=${look}]`);
