@@ -1,0 +1,103 @@
+"""The atlas and the texture baked into it, on a ball photographed from several sides."""
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from dancedepth.models.geometry import Camera
+from dancedepth.models.raster import rasterize
+from dancedepth.pipeline.atlas import Atlas, lay_out
+from dancedepth.pipeline.frame_view import FrameImages
+from dancedepth.pipeline.keyframes import Keyframe, keyframe
+from dancedepth.pipeline.texture import bake, blend
+from dancedepth.pipeline.vertex_colors import balanced, consensus, vertex_look
+
+CAMERA = Camera.centred(500.0, 320, 320)
+SIZE = 512
+
+
+@pytest.fixture(scope="module")
+def ball() -> trimesh.Trimesh:
+    return trimesh.creation.icosphere(subdivisions=4, radius=0.3)
+
+
+@pytest.fixture(scope="module")
+def atlas(ball: trimesh.Trimesh) -> Atlas:
+    bones = (ball.vertices[:, 2] > 0).astype(np.int64)
+    return lay_out(ball.vertices, ball.faces, bones, ("spine01", "head"), SIZE)
+
+
+def pattern(points: np.ndarray) -> np.ndarray:
+    """Bands finer than the vertices' spacing."""
+    return 0.5 + 0.35 * np.sin(points @ np.array([[60.0, 10, 0], [0, 70, 20], [15, 0, 65]]).T)
+
+
+def placed(ball: trimesh.Trimesh, turn: float) -> np.ndarray:
+    cos, sin = np.cos(turn), np.sin(turn)
+    return (ball.vertices @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]).T + [0, 0, 1.5]).astype(np.float32)
+
+
+def photo(ball: trimesh.Trimesh, turn: float, index: int, gain: float = 1.0) -> Keyframe:
+    raster = rasterize(torch.from_numpy(placed(ball, turn)), torch.from_numpy(ball.faces), CAMERA)
+    rest = raster.interpolate(torch.from_numpy(ball.faces), torch.from_numpy(ball.vertices).float()).numpy()
+    inside = raster.face_index.numpy() >= 0
+    rgb = np.where(inside[..., None], pattern(rest) * gain * 255, 30).astype(np.uint8)
+    made = keyframe(index, FrameImages(rgb, (inside * 255).astype(np.uint8), raster.depth_m.numpy()), CAMERA)
+    assert made is not None
+    return made
+
+
+def baked(ball: trimesh.Trimesh, atlas: Atlas, gains: tuple[float, ...]) -> np.ndarray:
+    """Absolute error of every texel that lies in a triangle."""
+    turns = [2 * np.pi * k / len(gains) for k in range(len(gains))]
+    frames = [photo(ball, turn, k, gain) for k, (turn, gain) in enumerate(zip(turns, gains, strict=True))]
+    posed = [placed(ball, turn) for turn in turns]
+    weight, color = (
+        np.stack(part)
+        for part in zip(*(vertex_look(f, p, ball.faces) for f, p in zip(frames, posed, strict=True)), strict=True)
+    )
+    looks = balanced(weight, color, pattern(ball.vertices).astype(np.float32))
+    agreed = consensus(looks)
+    trust = (agreed.weight > 0.05).astype(np.float32)
+    image = bake(atlas, agreed.color, looks, blend(looks, agreed.color, trust, ball.faces), frames, posed, SIZE)
+    flat = np.stack((atlas.uv[:, 0] * SIZE, (1 - atlas.uv[:, 1]) * SIZE, np.ones(len(atlas.uv))), axis=1)
+    raster = rasterize(
+        torch.from_numpy(flat.astype(np.float32)), torch.from_numpy(atlas.faces), Camera(1.0, 0.0, 0.0, SIZE, SIZE)
+    )
+    rest = torch.from_numpy(ball.vertices[atlas.source]).float()
+    at = raster.interpolate(torch.from_numpy(atlas.faces), rest).numpy()
+    seen = (raster.face_index.numpy() >= 0) & (np.abs(at[..., 1]) < 0.25)
+    return np.abs(image / 255 - pattern(at))[seen]
+
+
+def test_the_atlas_has_every_triangle_once_and_none_overlap(ball: trimesh.Trimesh, atlas: Atlas) -> None:
+    np.testing.assert_array_equal(
+        np.sort(np.sort(atlas.source[atlas.faces], axis=1), axis=0), np.sort(np.sort(ball.faces, axis=1), axis=0)
+    )
+    assert atlas.uv.min() >= 0
+    assert atlas.uv.max() <= 1
+    a, b, c = (atlas.uv[atlas.faces[:, k]] for k in range(3))
+    area = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).sum() / 2
+    assert 0.3 < area < 1, "of the picture is used, which overlaps would exceed"
+    true = trimesh.Trimesh(ball.vertices, ball.faces, process=False).area_faces
+    stretch = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / true
+    assert np.percentile(stretch, 99) < 4 * np.percentile(stretch, 1)
+
+
+def test_the_texture_shows_what_the_photos_show(ball: trimesh.Trimesh, atlas: Atlas) -> None:
+    error = baked(ball, atlas, (1.0,) * 8)
+    assert error.mean() < 0.03
+    assert np.percentile(error, 99) < 0.15
+
+
+def test_photos_of_different_exposure_are_balanced(ball: trimesh.Trimesh, atlas: Atlas) -> None:
+    error = baked(ball, atlas, (0.85, 1.1, 0.9, 1.15, 0.85, 1.1, 0.9, 1.15))
+    assert error.mean() < 0.05, "without balance 0.07"
+
+
+def test_a_photo_of_something_else_is_outvoted() -> None:
+    weight = np.ones((5, 10), np.float32)
+    color = np.full((5, 10, 3), 0.6, np.float32)
+    color[2] = (0.1, 0.9, 0.1)
+    looks = balanced(weight, color, np.full((10, 3), 0.6, np.float32))
+    np.testing.assert_allclose(consensus(looks).color, 0.6, atol=0.02)
