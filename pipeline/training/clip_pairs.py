@@ -12,12 +12,13 @@ from dancedepth.pipeline.errors import StorageError
 from dancedepth.pipeline.training.body_parts import body_parts
 from dancedepth.pipeline.training.clip_frames import ClipFrame
 from dancedepth.pipeline.training.correspondences import Correspondences, correspond
+from dancedepth.pipeline.training.flow_chains import LONGEST, FlowChains
 from dancedepth.pipeline.training.partners import pair_up
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-LEAST_SHARE = 0.0045
-"""Pairs with fewer correspondences than this share of the network's pixels (300 of 208x320) are left out."""
+LEAST_SHARE = 0.003
+"""Pairs with fewer correspondences than this share of the network's pixels (200 of 208x320) are left out."""
 STEPS_PER_PX = 64.0
 """Image positions are kept in 16 bits."""
 
@@ -42,8 +43,10 @@ def find_pairs(frames: tuple[ClipFrame, ...], body: BodyModel, seed: int = 0) ->
     generator = torch.Generator().manual_seed(seed)
     parts, faces = body_parts(body), body.faces
     found = []
-    for i, j in pair_up([frame.body for frame in frames], faces, generator):
-        points = correspond(frames[i].body, frames[j].body, faces, parts, generator)
+    bodies = [frame.body for frame in frames]
+    chains = FlowChains(bodies, faces)
+    for i, j in pair_up(bodies, faces, LONGEST, generator):
+        points = chains.confirmed(i, j, correspond(bodies[i], bodies[j], faces, parts, generator))
         if len(points.part) >= LEAST_SHARE * frames[i].body.grey.numel():
             found.append(FramePair(i, j, points))
     return found

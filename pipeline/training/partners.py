@@ -19,8 +19,13 @@ TURNED_DEG = (6.0, 60.0)
 pictures are too different to be matched."""
 
 
-def pair_up(frames: Sequence[SeenBody], faces: Int[Tensor, "f 3"], generator: torch.Generator) -> list[tuple[int, int]]:
-    """Pairs of positions in the list, the smaller first; about `PARTNERS` of each frame, of all kinds of turning."""
+def pair_up(
+    frames: Sequence[SeenBody], faces: Int[Tensor, "f 3"], apart: int, generator: torch.Generator
+) -> list[tuple[int, int]]:
+    """Pairs of positions in the list, the smaller first; about `PARTNERS` of each frame, of all kinds of turning.
+
+    Partners are at most `apart` positions from one another.
+    """
     if len(frames) < 2:
         return []
     shared, turned = overlap(frames, faces)
@@ -28,6 +33,8 @@ def pair_up(frames: Sequence[SeenBody], faces: Int[Tensor, "f 3"], generator: to
     for i in range(len(frames)):
         fits = (shared[i] >= LEAST_SHARED) & (turned[i] >= TURNED_DEG[0]) & (turned[i] <= TURNED_DEG[1])
         fits[i] = False
+        fits[: max(0, i - apart)] = False
+        fits[i + apart + 1 :] = False
         others = torch.nonzero(fits)[:, 0]
         ranked = others[turned[i][others].argsort()]
         for bin in torch.tensor_split(ranked, PARTNERS):

@@ -19,6 +19,7 @@ from dancedepth.pipeline.training.body_parts import PARTS, body_parts, bone_part
 from dancedepth.pipeline.training.clip_frames import ClipFrames, read_clip
 from dancedepth.pipeline.training.clip_pairs import FramePair, find_pairs, read_pair, write_pairs
 from dancedepth.pipeline.training.config import TrainConfig, VideosConfig
+from dancedepth.pipeline.training.flow_chains import FlowChains
 from dancedepth.pipeline.training.optical_flow import follow, pixel_centres
 from dancedepth.pipeline.training.pair_batches import ClipFiles, PairSet, collate_pairs
 from dancedepth.pipeline.training.partners import TURNED_DEG, overlap, pair_up
@@ -90,11 +91,11 @@ def test_partners_share_surface_and_have_turned(clip: ClipFrames, body: BodyMode
     shared, turned = overlap(frames, body.faces)
     assert torch.allclose(shared.diagonal(), torch.ones(FRAMES)) and turned.diagonal().max() < 1
     assert (turned[0, 1:].diff() > 0).all() and (shared[0, 1:].diff() < 0.05).all()
-    chosen = pair_up(frames, body.faces, torch.Generator().manual_seed(0))
+    chosen = pair_up(frames, body.faces, 16, torch.Generator().manual_seed(0))
     assert len(chosen) >= FRAMES
     for i, j in chosen:
         assert i < j and TURNED_DEG[0] <= turned[i, j] <= TURNED_DEG[1]
-    assert not pair_up([frames[0]] * 3, body.faces, torch.Generator()), "nothing moved"
+    assert not pair_up([frames[0]] * 3, body.faces, 16, torch.Generator()), "nothing moved"
 
 
 def misses(clip: ClipFrames, pair: FramePair, scene: Scene) -> torch.Tensor:
@@ -118,6 +119,16 @@ def test_correspondences_show_the_same_point(
     assert off.median() < 0.5 and off.quantile(0.95) < 1.5
     assert all((pair.points.weight > 0).all() and pair.points.weight.max() <= 1 for pair in pairs)
     assert len(torch.cat([pair.points.part for pair in pairs]).unique()) > 8
+
+
+def test_points_must_arrive_step_by_step_too(clip: ClipFrames, pairs: list[FramePair], body: BodyModel) -> None:
+    chains = FlowChains([frame.body for frame in clip.frames], body.faces)
+    pair = pairs[-1]
+    again = chains.confirmed(pair.first, pair.second, pair.points)
+    assert len(again.part) == len(pair.points.part)
+    beside = replace(pair.points, target_px=pair.points.target_px + 3.0)
+    assert not len(chains.confirmed(pair.first, pair.second, beside).part)
+    assert not len(chains.confirmed(0, 99, pair.points).part), "too far apart"
 
 
 def test_pictures_mend_a_wrong_body(clip: ClipFrames, scene: Scene, body: BodyModel) -> None:
