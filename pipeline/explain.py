@@ -17,8 +17,17 @@ REASONS = {
     errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter one"),
 }
 """Operating system errors that a user meets, and what to do about them."""
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-"""How torch and CUDA say it, in a RuntimeError."""
+NO_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "insufficient memory",
+    "bad allocation",
+    "bad_alloc",
+    "failed to map segment",
+)
+"""How torch, CUDA, OpenCV, onnxruntime and the loader of libraries say it, in errors of all kinds."""
 
 
 def explain(error: BaseException) -> DanceDepthError | None:

@@ -48,6 +48,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, command: Command, clip: Path, tmp_p
         (OSError("libusb-1.0.so.0: cannot open shared object file"), ("libusb-1.0.so.0", "make setup")),
         (ModuleNotFoundError("No module named 'open3d'", name="open3d"), ("open3d", "make setup")),
         (MemoryError(), ("not enough memory",)),
+        (RuntimeError("std::bad_alloc"), ("not enough memory",)),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), ("not enough memory",)),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), ("not enough memory",)),
     ],
 )
