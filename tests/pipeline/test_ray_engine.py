@@ -93,7 +93,9 @@ def test_failures_are_outcomes(cluster: Any, nodes: list[Any], tmp_path: Path) -
 def test_leaving_stops_the_work(cluster: Any, nodes: list[Any], tmp_path: Path) -> None:
     events = engine(cluster).run(tasks(tmp_path, "slow-1", "slow-2", "slow-3"), ORDER)
     assert isinstance(next(events), TaskStarted)
-    time.sleep(3.0)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "log").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
     started = time.monotonic()
     events.close()  # type: ignore[attr-defined]
     assert time.monotonic() - started < 55
