@@ -34,8 +34,6 @@ EDGE_PIXELS = 3
 """Weights rise over this many pixels from the matte's edges and from depth steps."""
 GRAZING_COS = 0.2
 """Surface seen more obliquely than this counts nothing."""
-DOUBTED_ERROR = 0.4
-"""Pixels count half where the networks expect this error, in units of 5 cm of depth."""
 PART_TOLERANCE_M = 0.015
 """How far the canonical place of a pixel may be off near the body; it grows with the distance from the body."""
 PROXY_SHARE = 0.25
@@ -190,10 +188,17 @@ def _angle_weight(points: Float[Tensor, "h w 3"], normals: Float[Tensor, "h w 3"
 
 
 def _trust(confidence: Float[Tensor, "h w"], step: int) -> Float[Tensor, "y x"]:
-    """Weight by the error that the networks expect; their confidence is 1 / (1 + error^2)."""
+    """Weight by the error that the networks expect against the frame's usual one; confidence is 1 / (1 + error^2).
+
+    What they expect is mostly that the whole body stands nearer or farther, which the canonical pose takes out again;
+    which pixels they doubt more than others is what remains.
+    """
     mean = _pooled(confidence, step, torch.add) / step**2
+    if not (mean > 0).any():
+        return torch.zeros_like(mean)
     squared_error = 1 / mean.clamp_min(1e-3) - 1
-    return 1 / (1 + squared_error / DOUBTED_ERROR**2)
+    usual = squared_error[mean > 0].median().clamp_min(1e-3)
+    return (2 / (1 + squared_error / usual)).clamp_max(1)
 
 
 def _edge_weight(smooth: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
