@@ -92,7 +92,7 @@ def _frames(
         if frame.index in chosen:
             posed = posed_body(motion, frame.index, body, rest)
             alpha = torch.from_numpy(np.array(mattes.load(frame.index)))
-            prepared = prepare_input(torch.from_numpy(frame.rgb), alpha, posed, motion.camera, size)
+            prepared = prepare_input(torch.tensor(frame.rgb), alpha, posed, motion.camera, size)
             if prepared is not None:
                 given, crop = prepared
                 seen = see_body(posed, crop.camera, given.image[0], given.alpha[0, 0])

@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 PEOPLE_PER_SEED = 1_000_000
+SEED_STEP = 100_000_007
+"""Between the samples of trainings with neighbouring seeds; a generator knows 32 bits of its seed."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Schedule:
 
     def pick(self, number: int) -> tuple[int, int, int]:
         """Person, view, and seed of the augmentation of the training's sample `number`."""
-        generator = torch.Generator().manual_seed(self.config.seed * 2**40 + number)
+        generator = torch.Generator().manual_seed((self.config.seed * SEED_STEP + number) % 2**32)
         window = self.window(number // (self.config.batch * self.ranks))
         person = window[int(torch.randint(len(window), (1,), generator=generator))]
         view = int(torch.randint(self.config.data.views, (1,), generator=generator))

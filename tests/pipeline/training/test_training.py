@@ -8,6 +8,7 @@ from dancedepth.models.checkpoint import load_weights
 from dancedepth.models.weights import cache_folder
 from dancedepth.pipeline.errors import RunFolderError, UsageError
 from dancedepth.pipeline.training.config import DataConfig, TrainConfig, read_config
+from dancedepth.pipeline.training.dataset import Schedule
 from dancedepth.pipeline.training.loop import train
 from dancedepth.pipeline.training.objective import Scores
 from dancedepth.pipeline.training.video_pairs import ClipReport
@@ -55,6 +56,11 @@ def test_cut_off_and_resumed_is_as_if_never_cut_off(tmp_path: Path, people: Path
     assert all(torch.equal(one[name], other[name]) for name in one)
     with pytest.raises(RunFolderError, match="other settings"):
         train(replace(CONFIG, batch=1), tmp_path / "whole", cache_folder(), Recorder(), people, "cpu")
+
+
+def test_another_seed_draws_other_samples() -> None:
+    drawn = [[Schedule(replace(CONFIG, seed=seed)).pick(n)[1:] for n in range(20)] for seed in (0, 1, 2)]
+    assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
 
 
 def test_another_seed_learns_from_other_people(tmp_path: Path, people: Path) -> None:
