@@ -96,9 +96,8 @@ def prepare_input(
     crop = crop_around(alpha, camera, size)
     if crop is None:
         return None
-    opacity = _cut(alpha[None].float() / 255, crop)
-    image = _cut(rgb.permute(2, 0, 1).float() / 255 * alpha.float() / 255, crop)
-    return network_input(image, opacity, body, crop.camera), crop
+    matted = _cut(torch.cat((rgb, alpha[..., None]), dim=-1), crop)
+    return network_input(matted[:3], matted[3:], body, crop.camera), crop
 
 
 def crop_around(alpha: UInt8[Tensor, "h w"], camera: Camera, size: tuple[int, int]) -> Crop | None:
@@ -176,11 +175,16 @@ def extend_outwards(values: Float[Tensor, "b c h w"], known: Float[Tensor, "b 1 
     return torch.where(known > 0, values, grown)
 
 
-def _cut(image: Float[Tensor, "c h w"], crop: Crop) -> Float[Tensor, "c n m"]:
-    """A window of the image at the network's size, black beyond the image's borders."""
-    height, width = image.shape[-2:]
-    outside = (-crop.left, crop.left + crop.width - width, -crop.top, crop.top + crop.height - height)
-    window = pad(image, outside)
+def _cut(rgba: UInt8[Tensor, "h w 4"], crop: Crop) -> Float[Tensor, "4 n m"]:
+    """A window of the image at the network's size, its colours times alpha; black beyond the image's borders."""
+    height, width = rgba.shape[:2]
+    top, left = max(crop.top, 0), max(crop.left, 0)
+    bottom, right = min(crop.top + crop.height, height), min(crop.left + crop.width, width)
+    part = rgba[top:bottom, left:right].permute(2, 0, 1).float() / 255
+    part[:3] *= part[3:]
+    window = pad(
+        part, (left - crop.left, crop.left + crop.width - right, top - crop.top, crop.top + crop.height - bottom)
+    )
     size = (crop.camera.height, crop.camera.width)
     return interpolate(window[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0].clamp(0, 1)
 

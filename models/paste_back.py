@@ -8,7 +8,7 @@ import torch
 from dancedepth.models.inputs import OPAQUE, Crop, PosedBody, extend_outwards
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate, normalize, pad, unfold
+from torch.nn.functional import grid_sample, normalize, pad, unfold
 
 STEP = 0.036
 """Depth changes across a network pixel's neighbourhood beyond this many body heights (6 cm) are edges."""
@@ -45,39 +45,45 @@ def paste_back(
     """
     known = inside[None].float()
     values = extend_outwards(torch.cat((depth, normals, confidence))[None].float(), known)
-    grown = _enlarge(values, crop)
+    rows, columns = _person_pixels(alpha, crop)
+    found = _enlarged(values, rows - crop.top, columns - crop.left, crop)
+    depth_m = torch.zeros(alpha.shape, device=alpha.device)
+    depth_m[rows, columns] = (found[0] * body.height_m + body.root_depth_m).clamp_min(0.05)
+    turned = torch.zeros((*alpha.shape, 3), device=alpha.device)
+    turned[rows, columns] = normalize(found[1:4], dim=0).T
+    sure = torch.zeros(alpha.shape, device=alpha.device)
+    sure[rows, columns] = found[4]
+    return Geometry(depth_m, turned, sure)
+
+
+def _person_pixels(alpha: UInt8[Tensor, "n m"], crop: Crop) -> tuple[Int[Tensor, "p"], Int[Tensor, "p"]]:
+    """Rows and columns of the person's pixels inside the crop."""
     height, width = alpha.shape
-    maps = values.new_zeros(5, height, width)
     top, left = max(crop.top, 0), max(crop.left, 0)
-    bottom, right = min(crop.top + crop.height, height), min(crop.left + crop.width, width)
-    part = grown[0, :, top - crop.top : bottom - crop.top, left - crop.left : right - crop.left]
-    maps[:, top:bottom, left:right] = part
-    person = torch.zeros_like(alpha, dtype=torch.bool)
-    person[top:bottom, left:right] = alpha[top:bottom, left:right] >= OPAQUE * 255
-    depth_m = (maps[0] * body.height_m + body.root_depth_m).clamp_min(0.05)
-    return Geometry(
-        depth_m * person, normalize(maps[1:4], dim=0).permute(1, 2, 0) * person[..., None], maps[4] * person
-    )
+    window = alpha[top : min(crop.top + crop.height, height), left : min(crop.left + crop.width, width)]
+    rows, columns = torch.nonzero(window >= OPAQUE * 255, as_tuple=True)
+    return rows + top, columns + left
 
 
-def _enlarge(values: Float[Tensor, "1 c h w"], crop: Crop) -> Float[Tensor, "1 c n m"]:
-    """Bilinear on smooth surface; at depth steps one of the two sides, never a mean of both, which would float between.
+def _enlarged(
+    values: Float[Tensor, "1 c h w"], rows: Int[Tensor, "p"], columns: Int[Tensor, "p"], crop: Crop
+) -> Float[Tensor, "c p"]:
+    """Some pixels of the enlarged maps: bilinear, but at depth steps one side or the other, never a mean that floats.
 
     Each pixel near a step knows the means of the nearer and of the farther ones around it; the step itself runs where
     the bilinear depth crosses their middle, which is a smooth line and not the network's pixels' stairs.
     """
-    size = (crop.height, crop.width)
     around = _neighbourhoods(values)
     depths = around[:, 0]
-    middle = (depths.amax(dim=1, keepdim=True) + depths.amin(dim=1, keepdim=True)) / 2
-    step = depths.amax(dim=1, keepdim=True) - depths.amin(dim=1, keepdim=True) > STEP
-    large = interpolate(values, size=size, mode="bilinear", align_corners=False)
-    rows, columns = torch.nonzero(interpolate(step.to(values), size=size, mode="nearest-exact")[0, 0], as_tuple=True)
+    farthest, nearest = depths.amax(dim=1, keepdim=True), depths.amin(dim=1, keepdim=True)
+    middle, step = (farthest + nearest) / 2, (farthest - nearest > STEP)[0, 0]
+    found = _read(values, rows, columns, crop)
+    beside = step[rows * step.shape[0] // crop.height, columns * step.shape[1] // crop.width]
     sides = torch.cat([_mean_of(around, side) for side in (depths <= middle, depths > middle)], dim=1)
-    nearer, farther = _read(sides, rows, columns, size).split(values.shape[1])
-    crossed = large[0, 0, rows, columns] > (nearer[0] + farther[0]) / 2
-    large[0, :, rows, columns] = torch.where(crossed, farther, nearer)
-    return large
+    nearer, farther = _read(sides, rows[beside], columns[beside], crop).split(values.shape[1])
+    crossed = found[0, beside] > (nearer[0] + farther[0]) / 2
+    found[:, beside] = torch.where(crossed, farther, nearer)
+    return found
 
 
 def _neighbourhoods(values: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c 9 h w"]:
@@ -93,8 +99,8 @@ def _mean_of(around: Float[Tensor, "1 c 9 h w"], chosen: Bool[Tensor, "1 9 h w"]
 
 
 def _read(
-    values: Float[Tensor, "1 c h w"], rows: Int[Tensor, "p"], columns: Int[Tensor, "p"], size: tuple[int, int]
+    values: Float[Tensor, "1 c h w"], rows: Int[Tensor, "p"], columns: Int[Tensor, "p"], crop: Crop
 ) -> Float[Tensor, "c p"]:
-    """Some pixels of the values enlarged bilinearly to a height and width."""
-    at = torch.stack(((2 * columns + 1) / size[1] - 1, (2 * rows + 1) / size[0] - 1), dim=-1).to(values)
+    """The maps at pixels of the crop, bilinearly."""
+    at = torch.stack(((2 * columns + 1) / crop.width - 1, (2 * rows + 1) / crop.height - 1), dim=-1).to(values)
     return grid_sample(values, at[None, None], padding_mode="border", align_corners=False)[0, :, 0]

@@ -132,7 +132,7 @@ class CanonicalVolume:
         self._grid.attribute("tsdf").numpy().reshape(-1, VOXELS)[slots] = tsdf
         self._grid.attribute("weight").numpy().reshape(-1, VOXELS)[slots] = known
         mesh = self._grid.extract_triangle_mesh(weight_threshold=0.5)
-        return mesh.vertex.positions.numpy(), mesh.triangle.indices.numpy().astype(np.int64)
+        return _in_order(mesh.vertex.positions.numpy(), mesh.triangle.indices.numpy().astype(np.int64))
 
     def locate(
         self, voxels: Int[np.ndarray, "v 3"]
@@ -165,3 +165,16 @@ def _trilinear(at: Float[Tensor, "n 3"]) -> Float[Tensor, "n 27"]:
     hats = (1 - 2 * (at[..., None] - nodes).abs()).clamp_min(0)
     product = hats[:, 0, :, None, None] * hats[:, 1, None, :, None] * hats[:, 2, None, None, :]
     return product.reshape(len(at), 27)
+
+
+def _in_order(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
+    """The same mesh, sorted: Open3D's threads hand out vertices and triangles in another order each time."""
+    order = np.lexsort(vertices.T)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    faces = rank[faces]
+    first = faces.argmin(axis=1)[:, None]
+    turned = np.take_along_axis(faces, (first + np.arange(3)) % 3, axis=1)
+    return vertices[order], turned[np.lexsort(turned.T)]
