@@ -29,6 +29,9 @@ LIFT_M = 0.001
 CAVITY_M = 0.015
 """The mouth and the eye sockets are no wider than twice this."""
 
+LIMB_BONES = ("upperarm", "lowerarm", "wrist", "metacarpal", "finger", "upperleg", "lowerleg", "foot", "toe")
+"""Names of the bones of arms and legs start so."""
+
 
 @dataclass(frozen=True)
 class FieldValues:
@@ -68,6 +71,9 @@ class BodyField:
         self.fine = _kept(fine, ~hidden)
         self.coarse = _kept(coarse, ~self._rays.enclosed(coarse.points + LIFT_M * coarse.normals))
         self.sparse = _sample(self.vertices, self.faces, dense.numpy(), SPARSE_SPACING_M)
+        limbs = [name.startswith(LIMB_BONES) for name in body.bone_names]
+        self.limbs: Float[np.ndarray, "s"] = self.coarse.skin[:, limbs].sum(axis=1)
+        """How far each coarse sample belongs to an arm or leg, 0-1."""
         self._cavities = cKDTree(fine.points[hidden]) if hidden.any() else None
 
     def at(self, points: Float[np.ndarray, "q 3"]) -> FieldValues:

@@ -25,6 +25,9 @@ NEAR_TSDF = 0.5
 """Voxels this near to the surface seen (in truncations) tell its distance from the body."""
 THICKNESS_RANGE_M = (-0.03, 0.3)
 """The body may be fitted a little too large; clothes hang no farther out than this."""
+LIMB_INSIDE_M = 0.01
+"""No surface of arms and legs lies deeper in the body than this: the fit is off by more than a wrist is thick, and
+frames that look past it must not cut the hand off."""
 THICKNESS_PROBES = 80_000
 SMOOTHING = 0.3
 """Pull of neighbouring samples on a seen thickness; unseen thickness follows its neighbours alone."""
@@ -35,6 +38,7 @@ GRAPH_NEIGHBOURS = 10
 def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) -> Float[np.ndarray, "b n"]:
     """Truncated distances of every active voxel, seen or filled; activates the blocks that the filled surface needs."""
     thickness = clothing_thickness(volume, field, config)
+    thickness = np.where(field.limbs > 0.5, np.maximum(thickness, -LIMB_INSIDE_M), thickness)
     skin = field.fine
     shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
     volume.activate(torch.from_numpy(shell.astype(np.float32)), volume.block_m)
@@ -42,12 +46,14 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     variance = variance_of_looks(voxels) * config.truncation_m**2
     fill_weight = FILL_WEIGHT * (1 + variance / DOUBTED_M**2)
     seen = voxels.weight / (voxels.weight + fill_weight)
-    unsure = seen < SURE_SHARE
+    limbs = interpolate_corners(volume, lambda points: field.spread(field.limbs[:, None], points)[:, 0]) > 0.5
+    unsure = (seen < SURE_SHARE) | limbs
     offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
     fill = np.zeros_like(voxels.tsdf)
     fill[unsure] = field.signed_distance(voxels.points[unsure]) - offset[unsure]
     fill = np.clip(fill / config.truncation_m, -1, 1)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
+    distances[limbs] = np.minimum(distances[limbs], fill[limbs] + LIMB_INSIDE_M / config.truncation_m)
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen
     return smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
 

@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does; must precede torch
@@ -7,6 +8,13 @@ import pytest
 import torch
 from dancedepth.models.body import BodyModel, load_body
 from dancedepth.models.weights import cache_folder
+
+
+def pytest_configure() -> None:
+    """Signals work as on a terminal, however the tests were started: `nohup` and a shell's `&` have some ignored."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
