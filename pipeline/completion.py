@@ -25,9 +25,9 @@ NEAR_TSDF = 0.5
 """Voxels this near to the surface seen (in truncations) tell its distance from the body."""
 THICKNESS_RANGE_M = (-0.03, 0.3)
 """The body may be fitted a little too large; clothes hang no farther out than this."""
-LIMB_INSIDE_M = 0.01
-"""No surface of arms and legs lies deeper in the body than this: the fit is off by more than a wrist is thick, and
-frames that look past it must not cut the hand off."""
+LIMB_INSIDE_M, DENTED_M = 0.01, 0.004
+"""No skin of arms and legs lies deeper in the body than the first, and no surface there deeper under the filled one
+than the second: the fit is off by more than a wrist is thick, and frames that look past it must not cut it off."""
 THICKNESS_PROBES = 80_000
 SMOOTHING = 0.3
 """Pull of neighbouring samples on a seen thickness; unseen thickness follows its neighbours alone."""
@@ -53,7 +53,7 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     fill[unsure] = field.signed_distance(voxels.points[unsure]) - offset[unsure]
     fill = np.clip(fill / config.truncation_m, -1, 1)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
-    distances[limbs] = np.minimum(distances[limbs], fill[limbs] + LIMB_INSIDE_M / config.truncation_m)
+    distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen
     return smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
 
