@@ -126,7 +126,7 @@ def test_json_is_all_that_is_said(finished: Said) -> None:
 
 def test_the_folder_is_whole(story: Story, finished: Said) -> None:
     assert finished.code == 0
-    images = {f"{kind}/{index:06d}.png" for kind in ("masks", "depth", "normals") for index in range(6)}
+    images = {f"{kind}/{index:06d}.png" for kind in ("masks", "depth", "normals", "confidence") for index in range(6)}
     single = {"run.json", "tracks.json", "motion.npz", "surface.npz", "mesh.ply", "mesh.glb"}
     single |= {"rig.npz", "dancer.glb", "preview.mp4", "report.html"}
     assert files_under(story.out) == images | single
@@ -142,7 +142,7 @@ def test_the_manifest_keeps_the_contract(story: Story, finished: Said) -> None:
     assert (manifest["input"]["width"], manifest["input"]["height"], manifest["input"]["fps"]) == (240, 426, 12)
     assert [frame["index"] for frame in manifest["frames"]] == list(range(6))
     assert all(frame["used"] and frame["why_not"] is None for frame in manifest["frames"])
-    assert {weights["stage"] for weights in manifest["weights"]} == {"tracks", "mattes", "body_motion"}
+    assert {weights["stage"] for weights in manifest["weights"]} == {"tracks", "mattes", "body_motion", "depths"}
     assert 200 < manifest["peak_memory_mb"] < 3000
     mesh = trimesh.load(story.out / "mesh.glb", force="mesh")
     assert 1.2 < mesh.extents.max() < 2.2
