@@ -11,6 +11,22 @@ from dancedepth.cli.run_options import RUN, config_from, run_options
 from dancedepth.pipeline import config as c
 from dancedepth.pipeline.errors import UsageError
 
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The run folder; by default the input's name with `-run`, here.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the run that the folder holds.", rich_help_panel=RUN)
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Write one JSON object to the standard output.", rich_help_panel=RUN)
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load model files of unknown origin; they can run code.", rich_help_panel=RUN)
+]
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv: details.", rich_help_panel=RUN)
+]
+
 
 @run_options
 def reconstruct(
@@ -18,22 +34,11 @@ def reconstruct(
     video: Annotated[
         Path | None, typer.Argument(help="Any video that ffmpeg reads; by default that of --config.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The run folder; by default the video's name with `-run`, here.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run that the folder holds.", rich_help_panel=RUN)
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON object to the standard output.", rich_help_panel=RUN)
-    ] = False,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Load model files of unknown origin; they can run code.", rich_help_panel=RUN),
-    ] = False,
-    verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv: details.", rich_help_panel=RUN)
-    ] = 0,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    trust: Trust = False,
+    verbose: Verbose = 0,
     **options: Any,
 ) -> None:
     """Reconstruct the dancer of a video in 3D. Cut off, it goes on where it was when started again."""
