@@ -83,13 +83,13 @@ follow_pip_settings() {
     if [ -n "$index" ] && [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
         export UV_DEFAULT_INDEX=$index
     fi
-    trust_pips_certificates "$python"
+    trust_the_system
 }
 
-# Behind a proxy that signs for others, its certificate is often known to pip only; npm and uv read it elsewhere.
-trust_pips_certificates() {
-    local bundle=${PIP_CERT:-$("$1" -m pip config get global.cert 2>/dev/null || true)}
-    if [ -n "$bundle" ]; then
+# uv and npm bring certificates of their own; behind a proxy that signs for others only the system's will do.
+trust_the_system() {
+    local bundle=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}
+    if [ -f "$bundle" ]; then
         export SSL_CERT_FILE=${SSL_CERT_FILE:-$bundle} NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$bundle}
     fi
 }
@@ -128,7 +128,7 @@ apt_install() {
 # Without these, tests say what is missing and are skipped.
 install_browser() {
     if command -v npm >/dev/null; then
-        trust_pips_certificates "$(find_interpreter)"
+        trust_the_system
         npm ci --prefix tests/browser --silent --no-audit --no-fund >&2 || say "npm could not install tests/browser"
     else
         say "no npm: GLB files will not be validated, nor reports opened"
