@@ -21,6 +21,8 @@ CAPACITY_AREA_M2, CAPACITY_DEPTH_M = 3.5, 0.1
 MAX_CAPACITY = 500_000
 SKIN_CHUNK = 2048
 """Blocks whose skinning weights are computed at once."""
+CELLS_A_SIDE = 1 << 20
+"""Of the space in which cells have numbers."""
 LATTICE = 3
 """Points along a block's edge at which the body's field is evaluated; between them it is interpolated."""
 
@@ -67,6 +69,7 @@ class CanonicalVolume:
         self.bones = torch.zeros((self.capacity, SKIN_BONES_KEPT), dtype=torch.long, device=device)
         self.slots = torch.zeros(0, dtype=torch.long, device=device)
         self._full = False
+        self._done: dict[float, Int[Tensor, "d"]] = {}
         local = torch.arange(VOXELS, device=device)
         grid = torch.stack((local % SIDE, local // SIDE % SIDE, local // SIDE**2))
         self.offsets = grid * config.voxel_m
@@ -80,10 +83,13 @@ class CanonicalVolume:
 
     def activate(self, points: Float[Tensor, "p 3"], reach_m: float) -> None:
         """Activate the blocks within `reach_m` of canonical points, as far as there is room."""
+        half = self.block_m / 2
+        places = self._new_places(_packed(torch.floor(points / half).long()), reach_m)
+        if not len(places):
+            return
         steps = torch.tensor([-1.0, 0.0, 1.0], device=points.device) * reach_m
         shifts = torch.cartesian_prod(steps, steps, steps)
-        half = self.block_m / 2
-        near = (_cells(points / half).float() + 0.5) * half
+        near = (_unpacked(places).float() + 0.5) * half
         keys = _cells((near[:, None] + shifts).reshape(-1, 3) / self.block_m).to(torch.int32).cpu()
         hashmap = self._grid.hashmap()
         table = o3d.core.Tensor.from_numpy(keys.numpy())
@@ -98,6 +104,16 @@ class CanonicalVolume:
             return
         slots, _ = hashmap.activate(o3d.core.Tensor.from_numpy(fresh.numpy()))
         self._prepare(torch.from_numpy(slots.numpy().astype(np.int64)), fresh)
+
+    def _new_places(self, packed: Int[Tensor, "p"], reach_m: float) -> Int[Tensor, "n"]:
+        """Those around which blocks within `reach_m` were not activated before, each once; they are remembered."""
+        places, done = torch.unique(packed), self._done.get(reach_m)
+        if done is not None:
+            at = torch.searchsorted(done, places).clamp_max(len(done) - 1)
+            places = places[done[at] != places]
+        if len(places):
+            self._done[reach_m] = places if done is None else torch.cat((done, places)).sort().values
+        return places
 
     def _prepare(self, slots: Int[Tensor, "b"], keys: Int[Tensor, "b 3"]) -> None:
         """Skinning weights and body normals of new blocks: the field on a lattice of half blocks, interpolated."""
@@ -148,15 +164,24 @@ class CanonicalVolume:
 
 def _cells(points: Float[Tensor, "p 3"]) -> Int[Tensor, "u 3"]:
     """The cells of side 1 that points fall in, each once."""
-    return _unique(torch.floor(points).long())[0]
+    return _unpacked(torch.unique(_packed(torch.floor(points).long())))
 
 
 def _unique(cells: Int[Tensor, "p 3"]) -> tuple[Int[Tensor, "u 3"], Int[Tensor, "p"]]:
     """Every cell once, and which of them each given cell is."""
-    half, side = 1 << 19, 1 << 20
-    packed = cells + half
-    keys, which = torch.unique((packed[:, 0] * side + packed[:, 1]) * side + packed[:, 2], return_inverse=True)
-    return torch.stack((keys // side**2, keys // side % side, keys % side), dim=1) - half, which
+    keys, which = torch.unique(_packed(cells), return_inverse=True)
+    return _unpacked(keys), which
+
+
+def _packed(cells: Int[Tensor, "p 3"]) -> Int[Tensor, "p"]:
+    """One number for each cell."""
+    shifted = cells + CELLS_A_SIDE // 2
+    return (shifted[:, 0] * CELLS_A_SIDE + shifted[:, 1]) * CELLS_A_SIDE + shifted[:, 2]
+
+
+def _unpacked(keys: Int[Tensor, "p"]) -> Int[Tensor, "p 3"]:
+    side = CELLS_A_SIDE
+    return torch.stack((keys // side**2, keys // side % side, keys % side), dim=1) - side // 2
 
 
 def _trilinear(at: Float[Tensor, "n 3"]) -> Float[Tensor, "n 27"]:
