@@ -24,7 +24,9 @@ def batch(
     sources: Annotated[
         list[str], typer.Argument(help="Folders, quoted globs, .txt files of one video a line, or videos.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the run folders and the record go.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Where the run folders and the record go: a folder, or a URL like s3://.")
+    ],
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -72,16 +74,18 @@ def batch(
     from dancedepth.pipeline.batch import run_batch
     from dancedepth.pipeline.batch_videos import find_videos
     from dancedepth.pipeline.batch_work import WorkOrder
+    from dancedepth.pipeline.remote_folder import is_url
 
     if time_limit is not None and not time_limit > 0:
         raise UsageError("a time limit is more than 0 minutes", "--time-limit", SEE_HELP)
     limit_s = None if time_limit is None else time_limit * SECONDS_A_MINUTE
     order = WorkOrder(config_from(context, options), overwrite, trust, limit_s)
     with own_terminal() as terminal:
-        videos = find_videos(sources, out)
+        place = out if is_url(out) else Path(out)
+        videos = find_videos(sources, place if isinstance(place, Path) else None)
         chosen = _local(jobs, len(videos)) if engine == "local" else _ray(engine, address, cpus, gpus)
         with BatchTable(terminal.err if json else terminal.out) as table:
-            record = run_batch(videos, out, order, chosen, table, retry)
+            record = run_batch(videos, place, order, chosen, table, retry)
         if json:
             terminal.out.write(json_format.dumps(_plain(record), indent=1, allow_nan=False) + "\n")
         else:

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
 from dancedepth.cli.console import PLAIN_WIDTH, TITLES
@@ -125,7 +124,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def print_end(record: BatchRecord, out: Path, stream: TextIO) -> None:
+def print_end(record: BatchRecord, out: str, stream: TextIO) -> None:
     """Counts and where the record is; on a terminal, whose table is gone, the failures with their reasons too."""
     console = Console(file=stream)
     if not console.is_terminal:
@@ -136,4 +135,4 @@ def print_end(record: BatchRecord, out: Path, stream: TextIO) -> None:
     if len(failures) > SHOWN_FAILURES:
         console.print(f"... and {len(failures) - SHOWN_FAILURES} more")
     counts = ", ".join(f"{record.count(kind)} {kind}" for kind in ("done", "failed", "waiting") if record.count(kind))
-    console.print(Text(f"{counts}; see {out / RECORD_NAME} and {TABLE_NAME}"))
+    console.print(Text(f"{counts}; see {out.rstrip('/')}/{RECORD_NAME} and {TABLE_NAME}"))

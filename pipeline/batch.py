@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from dancedepth.pipeline.batch_home import BatchHome, home_at
 from dancedepth.pipeline.batch_record import (
+    RECORD_NAME,
     BatchFile,
     BatchRecord,
     VideoLine,
     figures_of,
-    read_record,
+    parse_record,
 )
 from dancedepth.pipeline.batch_videos import BatchVideo
 from dancedepth.pipeline.batch_work import (
@@ -27,15 +30,11 @@ from dancedepth.pipeline.batch_work import (
     WorkOrder,
 )
 from dancedepth.pipeline.config import RunConfig
-from dancedepth.pipeline.errors import DanceDepthError, RunFolderError, StorageError
-from dancedepth.pipeline.folder_lock import folder_lock
-from dancedepth.pipeline.manifest import Manifest, read_manifest
+from dancedepth.pipeline.errors import DanceDepthError
+from dancedepth.pipeline.manifest import Manifest
 from dancedepth.pipeline.stages import differences
-from dancedepth.pipeline.storage import write_bytes
-from dancedepth.pipeline.workspace import RunFolder
+from dancedepth.pipeline.workspace import LAST_STAGE
 
-LAST_STAGE = "report"
-"""Runs of `dancedepth depth` and of older versions end before it, and have more to do."""
 LOGS = "failures"
 """Folder in OUT for what a maintainer wants to see of unexpected failures."""
 
@@ -58,7 +57,7 @@ class BatchObserver(Protocol):
 
 def run_batch(
     videos: Sequence[BatchVideo],
-    out: Path,
+    out: Path | str,
     order: WorkOrder,
     engine: Engine,
     observer: BatchObserver,
@@ -69,24 +68,33 @@ def run_batch(
     Finished runs with the same settings are skipped; videos that failed before with the same settings are skipped too,
     unless `retry` is given. Whatever happens, the record says what is done.
 
+    Args:
+        videos: what to reconstruct.
+        out: a folder, or a URL that fsspec knows; nothing keeps a second batch out of the latter.
+        order: how.
+        engine: who does it.
+        observer: told how it goes on.
+        retry: try again what failed before.
+
     Raises:
         RunInUseError: another process works in `out`.
         RunFolderError: `out` is a run folder, or holds the record of another version.
         StorageError: `out` cannot be written.
+        UsageError: the library for the URL is not installed.
     """
-    _prepare(out)
-    with folder_lock(out):
-        earlier = {} if order.overwrite else _failures(out, order.config, retry)
-        lines = {video.name: _line(video, out, order, earlier.get(video.name)) for video in videos}
-        file = BatchFile(out, order.config)
+    home = home_at(out)
+    with home.held():
+        earlier = {} if order.overwrite else _failures(home, order.config, retry)
+        lines = _lines(videos, home, order, earlier)
+        file = BatchFile(home.write, order.config)
         file.update(lines.values(), now=True)
         observer.began(list(lines.values()))
         waiting = [v for v in videos if lines[v.name].status == "waiting"]
-        tasks = [Task(v.name, v.path.absolute(), (out / v.name).absolute()) for v in waiting]
+        tasks = [Task(v.name, v.path.absolute(), home.run(v.name)) for v in waiting]
         try:
             with closing(engine.run(tasks, order)) as events:  # type: ignore[type-var]
                 for event in events:
-                    _note(event, lines, out, observer)
+                    _note(event, lines, home, observer)
                     if isinstance(event, TaskEnded):
                         file.update(lines.values())
         finally:
@@ -95,49 +103,49 @@ def run_batch(
         return record
 
 
-def _prepare(out: Path) -> None:
-    if RunFolder(out).manifest.is_file():
-        raise RunFolderError("this folder holds the run of one video", str(out), "Choose another --out")
-    if out.exists() and not out.is_dir():
-        raise RunFolderError("this is a file, not a folder", str(out), "Choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        what = f"the output folder cannot be made ({error.strerror})"
-        raise StorageError(what, str(out), "Choose another --out") from error
-
-
-def _failures(out: Path, config: RunConfig, retry: bool) -> dict[str, VideoLine]:
+def _failures(home: BatchHome, config: RunConfig, retry: bool) -> dict[str, VideoLine]:
     """Videos that need not be tried again: they failed with the same settings."""
-    record = read_record(out)
+    data = home.read(RECORD_NAME)
+    record = None if data is None else parse_record(data, home.at(RECORD_NAME))
     if retry or record is None or differences(record.config.to_json(), config.to_json()):
         return {}
     return {line.name: line for line in record.videos if line.status == "failed"}
 
 
-def _line(video: BatchVideo, out: Path, order: WorkOrder, failed: VideoLine | None) -> VideoLine:
+def _lines(
+    videos: Sequence[BatchVideo], home: BatchHome, order: WorkOrder, failed: dict[str, VideoLine]
+) -> dict[str, VideoLine]:
+    """What is known of every video; stores answer slowly, but to many at once."""
+    lookers = ThreadPoolExecutor(home.at_once)
+    try:
+        found = lookers.map(lambda video: _line(video, home, order, failed.get(video.name)), videos)
+        return {line.name: line for line in found}
+    finally:
+        lookers.shutdown(cancel_futures=True)
+
+
+def _line(video: BatchVideo, home: BatchHome, order: WorkOrder, failed: VideoLine | None) -> VideoLine:
     line = VideoLine(video.name, str(video.path), video.name)
-    manifest = None if order.overwrite else _finished(video, out / video.name, order.config)
+    manifest = None if order.overwrite else _finished(video, home, order.config)
     if manifest is not None:
         return _done(line, manifest)
     return failed or line
 
 
-def _finished(video: BatchVideo, run: Path, config: RunConfig) -> Manifest | None:
+def _finished(video: BatchVideo, home: BatchHome, config: RunConfig) -> Manifest | None:
     """The manifest of a run that needs no more work, found without reading the video."""
-    folder = RunFolder(run)
-    try:
-        if not folder.manifest.is_file():
-            return None
-        manifest = read_manifest(folder.manifest)
-        video_stat, run_stat = video.path.stat(), folder.manifest.stat()
-    except (OSError, DanceDepthError):  # whoever works on it will say what is wrong
+    found = home.found(video.name)
+    if found is None:
         return None
-    same = video_stat.st_size == manifest.input.bytes and video_stat.st_mtime <= run_stat.st_mtime
+    manifest = found.manifest
+    try:
+        stat = video.path.stat()
+    except OSError:  # whoever works on it will say what is wrong
+        return None
+    same = stat.st_size == manifest.input.bytes and stat.st_mtime <= found.written_s
     same = same and not differences(manifest.config.to_json(), config.to_json())
-    whole = all(folder.holds(stage.name, stage.frames) for stage in manifest.stages)
     to_the_end = manifest.finished and manifest.stage(LAST_STAGE) is not None
-    return manifest if to_the_end and same and whole else None
+    return manifest if to_the_end and same else None
 
 
 def _done(line: VideoLine, manifest: Manifest) -> VideoLine:
@@ -145,27 +153,27 @@ def _done(line: VideoLine, manifest: Manifest) -> VideoLine:
     return replace(line, status="done", seconds=seconds, reason="", figures=figures_of(manifest))
 
 
-def _note(event: Event, lines: dict[str, VideoLine], out: Path, observer: BatchObserver) -> None:
+def _note(event: Event, lines: dict[str, VideoLine], home: BatchHome, observer: BatchObserver) -> None:
     name = event.task.name
     if isinstance(event, TaskStarted):
         observer.started(name)
     elif isinstance(event, TaskAdvanced):
         observer.advanced(name, event.stage, event.done, event.total)
     else:
-        lines[name] = _ended(lines[name], event.task, event.outcome, out)
+        lines[name] = _ended(lines[name], event.task, event.outcome, home)
         observer.ended(lines[name])
 
 
-def _ended(line: VideoLine, task: Task, outcome: Outcome, out: Path) -> VideoLine:
+def _ended(line: VideoLine, task: Task, outcome: Outcome, home: BatchHome) -> VideoLine:
     line = replace(line, attempts=line.attempts + 1)
     if outcome.succeeded:
         try:
-            return replace(_done(line, read_manifest(RunFolder(task.out).manifest)), seconds=outcome.seconds)
+            return replace(_done(line, home.manifest(task.name)), seconds=outcome.seconds)
         except DanceDepthError as error:
             outcome = Outcome(False, outcome.seconds, str(error))
     reason = outcome.reason
     if outcome.log:
-        log = out / LOGS / f"{task.name}.log"
-        reason = f"{reason}; details: {log}"
-        write_bytes(log, outcome.log.encode(errors="surrogateescape"))
+        log = f"{LOGS}/{task.name}.log"
+        reason = f"{reason}; details: {home.at(log)}"
+        home.write(log, outcome.log.encode(errors="surrogateescape"))
     return replace(line, status="failed", seconds=outcome.seconds, reason=reason)

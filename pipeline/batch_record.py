@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from dancedepth.pipeline.config import RunConfig, config_from_json
-from dancedepth.pipeline.errors import RunFolderError, StorageError
+from dancedepth.pipeline.errors import RunFolderError
 from dancedepth.pipeline.manifest import Manifest
-from dancedepth.pipeline.storage import read_json, write_bytes, write_json
+from dancedepth.pipeline.storage import json_bytes
 
 SCHEMA_VERSION = 1
 RECORD_NAME, TABLE_NAME = "batch.json", "batch.csv"
@@ -23,6 +24,8 @@ WRITING_SHARE = 0.02
 """Of the time may go into writing the record, however long it is."""
 
 Status = Literal["waiting", "done", "failed"]
+Write = Callable[[str, bytes], None]
+"""Puts a file of this name where the batch's results lie, whole or not at all."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class BatchRecord:
 class BatchFile:
     """The record on the disk, brought up to date often enough, but not after each of a million videos."""
 
-    def __init__(self, folder: Path, config: RunConfig) -> None:
-        self._folder, self._config = folder, config
+    def __init__(self, write: Write, config: RunConfig) -> None:
+        self._write, self._config = write, config
         self._due_s = 0.0
 
     def update(self, lines: Iterable[VideoLine], now: bool = False) -> BatchRecord | None:
@@ -83,17 +86,17 @@ class BatchFile:
         if started < self._due_s and not now:
             return None
         record = BatchRecord(self._config, tuple(lines), f"dancedepth {version('dancedepth')}")
-        write_record(self._folder, record)
+        write_record(self._write, record)
         took = time.monotonic() - started
         self._due_s = started + took + max(LEAST_INTERVAL_S, took / WRITING_SHARE)
         return record
 
 
-def write_record(folder: Path, record: BatchRecord) -> None:
+def write_record(write: Write, record: BatchRecord) -> None:
     """Write `batch.json` and `batch.csv`, each whole or not at all."""
     counts = {status: record.count(status) for status in ("done", "failed", "waiting")}
-    write_json(folder / RECORD_NAME, {"counts": counts, **asdict(record)})
-    write_bytes(folder / TABLE_NAME, table(record).encode(errors="surrogateescape"))
+    write(RECORD_NAME, json_bytes({"counts": counts, **asdict(record)}))
+    write(TABLE_NAME, table(record).encode(errors="surrogateescape"))
 
 
 def table(record: BatchRecord) -> str:
@@ -121,17 +124,24 @@ def read_record(folder: Path) -> BatchRecord | None:
         RunFolderError: there is one, but of another version or broken.
     """
     path = folder / RECORD_NAME
-    if not path.exists():
-        return None
+    return parse_record(path.read_bytes(), str(path)) if path.exists() else None
+
+
+def parse_record(data: bytes, where: str) -> BatchRecord:
+    """What a `batch.json` from `where` says.
+
+    Raises:
+        RunFolderError: it is of another version or broken.
+    """
     remedy = "Remove the file, or choose another --out"
     try:
-        values = read_json(path)
+        values = json.loads(data)
         if values["schema_version"] != SCHEMA_VERSION:
-            raise RunFolderError("this batch was written by another version", str(path), remedy)
+            raise RunFolderError("this batch was written by another version", where, remedy)
         config = config_from_json(RunConfig, values["config"])
         return BatchRecord(config, tuple(_line(line) for line in values["videos"]), values["program"])
-    except (KeyError, TypeError, AttributeError, StorageError) as error:
-        raise RunFolderError(f"this is not the record of a batch ({error})", str(path), remedy) from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise RunFolderError(f"this is not the record of a batch ({error})", where, remedy) from error
 
 
 def _line(values: dict[str, Any]) -> VideoLine:

@@ -30,7 +30,7 @@ class BatchVideo:
     path: Path
 
 
-def find_videos(sources: Sequence[str], out: Path) -> list[BatchVideo]:
+def find_videos(sources: Sequence[str], out: Path | None) -> list[BatchVideo]:
     """The videos of folders (searched to the bottom), globs, list files and single files, sorted by name.
 
     Names do not depend on what else is there: they are relative to the folder that was given, to the part of a glob
@@ -38,7 +38,7 @@ def find_videos(sources: Sequence[str], out: Path) -> list[BatchVideo]:
 
     Args:
         sources: as given on the command line.
-        out: left out of the search.
+        out: left out of the search; None if it is no folder.
 
     Raises:
         UsageError: a source is not there, or two videos would share a run folder.
@@ -49,7 +49,7 @@ def find_videos(sources: Sequence[str], out: Path) -> list[BatchVideo]:
     found = [BatchVideo(_name(file, Path(base)), file) for file in files]
     for source in sources:
         if not _is_single(source):
-            found += _expand(source, out.resolve())
+            found += _expand(source, None if out is None else out.resolve())
     if not found:
         looked = ", ".join(sources)
         raise VideoError("there is no video here", looked, "Give a folder, a glob, a list file or videos")
@@ -61,7 +61,7 @@ def _is_single(source: str) -> bool:
     return not path.is_dir() and path.suffix.lower() != LIST_SUFFIX and os.path.lexists(path)
 
 
-def _expand(source: str, out: Path) -> Iterator[BatchVideo]:
+def _expand(source: str, out: Path | None) -> Iterator[BatchVideo]:
     path = Path(source)
     if path.is_dir():
         yield from (BatchVideo(_name(video, path.absolute()), video) for video in _below(path, out))
@@ -73,7 +73,7 @@ def _expand(source: str, out: Path) -> Iterator[BatchVideo]:
         raise UsageError("there is no such file or folder", source, "Give a folder, a glob, a list file or videos")
 
 
-def _below(folder: Path, out: Path) -> Iterator[Path]:
+def _below(folder: Path, out: Path | None) -> Iterator[Path]:
     """Videos in a folder and those under it; links to folders are not followed, as they may lead in circles."""
     unreadable: list[Path] = []
     for here, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(str(error.filename)))):
@@ -89,7 +89,7 @@ def _looks_like_video(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
-def _globbed(pattern: str, out: Path) -> Iterator[BatchVideo]:
+def _globbed(pattern: str, out: Path | None) -> Iterator[BatchVideo]:
     fixed = Path(pattern).absolute().parts
     base = Path(*fixed[: next(i for i, part in enumerate(fixed) if glob.has_magic(part))])
     any_file = bool(Path(pattern).suffix) and not glob.has_magic(Path(pattern).suffix)
@@ -101,8 +101,8 @@ def _globbed(pattern: str, out: Path) -> Iterator[BatchVideo]:
             yield BatchVideo(_name(path, base), path)
 
 
-def _is_result(path: Path, out: Path) -> bool:
-    return path.resolve().is_relative_to(out) or (path.parent / RUN_MARK).is_file()
+def _is_result(path: Path, out: Path | None) -> bool:
+    return (out is not None and path.resolve().is_relative_to(out)) or (path.parent / RUN_MARK).is_file()
 
 
 def _listed(file: Path) -> Iterator[BatchVideo]:

@@ -21,8 +21,8 @@ class Task:
     name: str
     """In the batch."""
     video: Path
-    out: Path
-    """Its run folder."""
+    out: Path | str
+    """Its run folder; a string is the URL of one."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,15 @@ def _reconstruct(task: Task, order: WorkOrder, observer: Observer) -> None:
 
     open_video(task.video, order.config.frames)  # what is no video costs no loading of libraries
     from dancedepth.pipeline.reconstruct import reconstruct
+    from dancedepth.pipeline.remote_run import run_to_url
 
-    reconstruct(task.video, task.out, order.config, observer, order.overwrite, order.trust)
+    def make(out: Path) -> None:
+        reconstruct(task.video, out, order.config, observer, order.overwrite, order.trust)
+
+    if isinstance(task.out, Path):
+        make(task.out)
+    else:
+        run_to_url(task.video, task.out, order.config, order.overwrite, observer, make)
 
 
 def _brief(reason: str, task: Task) -> str:

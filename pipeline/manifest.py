@@ -196,15 +196,23 @@ def read_manifest(path: Path) -> Manifest:
         RunFolderError: it is of another schema or is no manifest.
         StorageError: it is not JSON.
     """
-    values = read_json(path)
+    return manifest_of(read_json(path), str(path))
+
+
+def manifest_of(values: Any, where: str) -> Manifest:
+    """What a `run.json` from `where` says.
+
+    Raises:
+        RunFolderError: it is of another schema or is no manifest.
+    """
     try:
         if values["schema_version"] != SCHEMA_VERSION:
             what = f"this run was written by another version (schema {values['schema_version']}, not {SCHEMA_VERSION})"
-            raise RunFolderError(what, str(path), "Choose another --out, or --overwrite")
+            raise RunFolderError(what, where, "Choose another --out, or --overwrite")
         return _from_json(values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"this is not the manifest of a run ({error!r})"
-        raise RunFolderError(what, str(path), "Choose another --out, or --overwrite") from error
+        raise RunFolderError(what, where, "Choose another --out, or --overwrite") from error
 
 
 _PARTS: dict[str, type[Any]] = {

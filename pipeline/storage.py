@@ -42,8 +42,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, indented; NaN is written as null."""
-    text = json.dumps(plain(value), indent=1, allow_nan=False)
-    write_bytes(path, text.encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON file's content, indented; NaN as null."""
+    return json.dumps(plain(value), indent=1, allow_nan=False).encode()
 
 
 def read_json(path: Path) -> Any:

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from dancedepth.pipeline.batch_work import Task, WorkOrder, work_on
 from dancedepth.pipeline.config import RunConfig, config_from_json
+from dancedepth.pipeline.remote_folder import is_url
 
 NEWS_INTERVAL_S = 0.2
 """Between two lines about the progress of one video."""
@@ -60,7 +61,8 @@ def order_line(task: Task, order: WorkOrder) -> str:
 def parse_order(line: str) -> tuple[Task, WorkOrder]:
     """What `order_line` wrote."""
     values = json.loads(line)
-    task = Task(values["name"], Path(values["video"]), Path(values["out"]))
+    out = values["out"] if is_url(values["out"]) else Path(values["out"])
+    task = Task(values["name"], Path(values["video"]), out)
     config = config_from_json(RunConfig, values["config"])
     return task, WorkOrder(config, values["overwrite"], values["trust"])
 

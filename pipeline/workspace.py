@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dancedepth.pipeline.errors import RunFolderError, StorageError
@@ -21,6 +22,8 @@ STAGE_OUTPUTS = {
     "report": ("preview.mp4", "report.html"),
 }
 """What each stage leaves behind, in the order of the stages; names that end in / are folders of one file a frame."""
+LAST_STAGE = "report"
+"""Runs of `dancedepth depth` and of older versions end before it, and have more to do."""
 LEAVES = ("points",)
 """Stages that nothing rests on: they can be made again without those that follow."""
 OPTIONAL_OUTPUTS = ("confidence/", "adapted.safetensors")
@@ -119,6 +122,13 @@ class RunFolder:
             path = self.root / name
             found += sorted(path.glob(FRAME_NAME)) if name.endswith("/") else [path] * path.is_file()
         return found
+
+    @staticmethod
+    def knows(name: str) -> bool:
+        """Whether a file of this name, relative to a run folder, is one of the contract's."""
+        folder, slash, file = name.rpartition("/")
+        names = [*OTHER_OUTPUTS, *(output for outputs in STAGE_OUTPUTS.values() for output in outputs)]
+        return name in names if not slash else f"{folder}/" in names and fnmatchcase(file, FRAME_NAME)
 
     def holds(self, stage: str, frames: int | None) -> bool:
         """Whether a stage's files are all here: one file for each of its `frames` in every folder."""
