@@ -29,6 +29,13 @@ def train(
     init: Annotated[Path | None, typer.Option(help="Weights to start from, that an earlier training wrote.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of the config's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes on each machine; by default one a CUDA device, or one.")
+    ] = None,
+    nodes: Annotated[
+        int,
+        typer.Option(min=1, help="Machines; run the same on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set."),
+    ] = 1,
 ) -> None:
     """Train the depth networks; a training that was cut off goes on where it was when the same command is given."""
     from dataclasses import replace
@@ -46,8 +53,9 @@ def train(
     if init is not None:
         settings = replace(settings, init=str(init.resolve()))
     load_body(cache_folder())  # built once, here, and not by every worker
-    run(settings, out, cache_folder(), _Lines(), people, choose_device(device), videos_cache=videos_cache)
-    print(f"{out / 'weights.safetensors'}: weights of the {settings.preset} networks")
+    where = (choose_device(device), None, videos_cache, devices, nodes)
+    if run(settings, out, cache_folder(), _Lines(), people, *where) is not None:
+        print(f"{out / 'weights.safetensors'}: weights of the {settings.preset} networks")
 
 
 class _Lines:

@@ -11,6 +11,7 @@ Pose: every bone has a rotation about its head, expressed in the rest pose's axe
 from __future__ import annotations
 
 import logging
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -260,7 +261,7 @@ def build_body_file(path: Path) -> None:
         tensors[f"helper_{name}"] = _helper_faces(base, f"helper-{name}")
     tensors = {k: (v.float() if v.is_floating_point() else v.long()).contiguous() for k, v in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")  # processes of one training may each find that it is missing
     names = {"bone_names": " ".join(model.bone_labels), "keypoint_names": " ".join(regressor.labels)}
     save_file(tensors, part, metadata=names)
     part.replace(path)

@@ -21,6 +21,7 @@ from dancedepth.models.checkpoint import Provenance, save_weights
 from dancedepth.models.hdnet import HDNet, Prediction
 from dancedepth.models.inputs import NetworkInput, stack_inputs
 from dancedepth.pipeline.errors import RunFolderError
+from dancedepth.pipeline.storage import write_bytes
 from dancedepth.pipeline.training.config import TrainConfig, same_settings
 from dancedepth.pipeline.training.dataset import (
     Batch,
@@ -37,6 +38,7 @@ from dancedepth.pipeline.training.optimizing import follow, grouped, rate
 from dancedepth.pipeline.training.pair_batches import ClipFiles, PairBatch
 from dancedepth.pipeline.training.pair_objective import rows
 from dancedepth.pipeline.training.people_folder import PeopleFolder
+from dancedepth.pipeline.training.ranks import launched, node_share, require_same_weights
 from dancedepth.pipeline.training.video_lessons import StepLosses, VideoLessons, ready_clips, taught_networks
 from dancedepth.pipeline.training.video_pairs import ClipReport
 from lightning.fabric import Fabric
@@ -69,6 +71,8 @@ def train(
     device: str = "auto",
     stop_after: int | None = None,
     videos_cache: Path | None = None,
+    devices: int | None = None,
+    nodes: int = 1,
 ) -> Scores | None:
     """Train the networks into `out`; go on where an earlier call was cut off.
 
@@ -79,19 +83,19 @@ def train(
         device: `auto`, `cpu` or `cuda`.
         stop_after: leave after this step, as if cut off; for tests.
         videos_cache: where what is found in videos is kept; None: OUT/videos.
+        devices: processes on each machine; None: one a CUDA device, or one.
+        nodes: machines that take part; all see `out` and the other folders.
 
     Returns:
-        The last validation's scores; None if the training stopped before its end.
+        The last validation's scores; None if the training stopped before its end, and in all processes but the first.
 
     Raises:
         RunFolderError: `out` holds a training with another config.
+        RanksError: the processes of a training do not find each other, or have drifted apart.
         VideoError: the folder of videos holds none that anything can be learned from.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    fabric = Fabric(accelerator=device, devices="auto" if device != "cpu" else 1, precision=_precision(config, device))
-    fabric.launch()
-    _claim(config, out)
+    fabric = launched(config, device, devices, nodes)
+    _claim(config, out, fabric)
     torch.manual_seed(config.seed)
     clips = ready_clips(config, videos_cache or out / "videos", body_folder, fabric, observer)
     people = PeopleFolder(people_root or out / "people", config.data, config.preset, body_folder)
@@ -129,12 +133,11 @@ class _Training:
     def run(self, stop_after: int | None) -> Scores | None:
         self._resume()
         config, started, first = self.config, time.monotonic(), self.step
-        if self.fabric.is_global_zero:
-            self.people.request([*validation_seeds(config), *self.schedule.window(self.step)])
+        self.people.request(node_share(self.fabric, [*validation_seeds(config), *self.schedule.window(self.step)]))
         for batch, pairs in zip(self._batches(), self.lessons.batches(self.step), strict=False):
             done = self._advance(batch, pairs)
             self.step += 1
-            if self.step % config.log_every == 0 or self.step == config.steps:
+            if self.fabric.is_global_zero and (self.step % config.log_every == 0 or self.step == config.steps):
                 left = (time.monotonic() - started) / (self.step - first) * (config.steps - self.step)
                 self.diary.losses(self.step, done.values(), float(done.total))
                 self.observer.stepped(self.step, config.steps, float(done.total), left)
@@ -146,7 +149,7 @@ class _Training:
             if self.step == stop_after:
                 break
         self.diary.close()
-        return self.scores if self.step == config.steps else None
+        return self.scores if self.step == config.steps and self.fabric.is_global_zero else None
 
     def _advance(self, batch: Batch, pairs: PairBatch | None) -> StepLosses:
         """One step of the optimiser."""
@@ -204,15 +207,18 @@ class _Training:
 
     def _renew_people(self) -> None:
         """Ask for the people of the steps to come, let those of the steps past go."""
-        if self.config.data.fresh_people == 0 or self.step % 20 or not self.fabric.is_global_zero:
+        if self.config.data.fresh_people == 0 or self.step % 20:
             return
         ahead = self.schedule.window(self.step + AHEAD_STEPS)
-        self.people.request(list(ahead))
+        self.people.request(node_share(self.fabric, list(ahead)))
+        if not self.fabric.is_global_zero:
+            return
         gone = self.schedule.window(max(0, self.step - AHEAD_STEPS))[0]
         for seed in range(self.schedule.window(max(0, self.step - AHEAD_STEPS - 20))[0], gone):
             self.people.forget(seed)
 
     def _save(self) -> None:
+        require_same_weights(self.fabric, self.net, self.step)
         state: dict[str, Any] = {
             "net": self.net,
             "optimizer": self.optimizer,
@@ -257,18 +263,13 @@ class _Flat(nn.Module):
         return said.normals, said.normal_scale, said.depth, said.depth_scale
 
 
-def _claim(config: TrainConfig, out: Path) -> None:
-    """The folder's training must be this one."""
+def _claim(config: TrainConfig, out: Path, fabric: Fabric) -> None:
+    """The folder's training must be this one; all processes look before one writes."""
     path = out / "config.json"
     values = config.to_json()
     if path.exists() and not same_settings(json.loads(path.read_text()), config):
         remedy = "Choose another folder, or the same settings."
         raise RunFolderError("the folder holds a training with other settings", str(out), remedy)
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values, indent=1))
-
-
-def _precision(config: TrainConfig, device: str) -> Any:
-    if config.precision != "auto":
-        return config.precision
-    return "bf16-mixed" if device != "cpu" and torch.cuda.is_available() else "32-true"
+    fabric.barrier()
+    if fabric.is_global_zero:
+        write_bytes(path, json.dumps(values, indent=1).encode())
