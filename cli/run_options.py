@@ -76,6 +76,7 @@ OPTIONS = (
     RunOption("--end", "frames.end_s", FRAMES, "SECONDS"),
     RunOption("--person", "tracks.person", PERSON),
     RunOption("--pose-model", "tracks.pose_model", PERSON),
+    RunOption("--landmark-model", "tracks.landmark_model", PERSON),
     RunOption("--min-confidence", "tracks.min_confidence", PERSON),
     RunOption("--segmenter", "mattes.segmenter", PERSON),
     RunOption("--matte-size", "mattes.work_side_px", PERSON, "PIXELS"),

@@ -16,6 +16,13 @@ from dancedepth.models.joints import FIT_JOINTS
 from jaxtyping import Float, Int
 from torch import Tensor
 
+KNUCKLES = {
+    "left_index_knuckle": "finger2-1.L",
+    "right_index_knuckle": "finger2-1.R",
+    "left_little_knuckle": "finger5-1.L",
+    "right_little_knuckle": "finger5-1.R",
+}
+"""Points at bones' heads, which no regressor of keypoints covers."""
 CROWN_AND_SOLE_VERTICES = 60
 """Vertices at either end of the body among which its height is measured, whatever its shape."""
 
@@ -33,12 +40,16 @@ class Moments:
     """One shape, as the sums over moving joints need it; metres."""
 
     heads: Float[Tensor, "a 3"]
-    keypoints: Float[Tensor, "k a 4"]
+    points: Float[Tensor, "k a 4"]
+    """Of `ArticulatedBody.point_names`."""
     surface: Float[Tensor, "s a 4"]
 
 
 class ArticulatedBody:
-    """The moving skeleton of `FIT_JOINTS` with the body's keypoints and a few surface points."""
+    """The moving skeleton of `FIT_JOINTS` with the points that detectors see, and a few surface points.
+
+    `point_names` are the body's keypoints, COCO's first, and the knuckles.
+    """
 
     def __init__(self, body: BodyModel, height_m: float, surface_points: Int[Tensor, "s"]) -> None:
         self.body, self.height_m = body, height_m
@@ -53,6 +64,9 @@ class ArticulatedBody:
         self._ends, self._surface = place[: len(ends)], place[len(ends) + len(carriers) :]
         self._template, self._shapes = body.template_vertices[support], body.vertex_shapes[:, support]
         self._keypoint_weights = body.keypoint_weights[:, support]
+        self.point_names = (*body.keypoint_names, *KNUCKLES)
+        self._knuckles = [body.bone(bone) for bone in KNUCKLES.values()]
+        self._knuckle_joints = self._nearest_joint()[self._knuckles]
         share = torch.zeros(len(support), len(FIT_JOINTS), device=body.device)
         share.scatter_add_(1, self._nearest_joint()[body.skin_bones[support]], body.skin_weights[support])
         self._share = share
@@ -68,13 +82,16 @@ class ArticulatedBody:
         """The moments of a shape, scaled to the body's height; differentiable."""
         coefficients = self.body.shape_coefficients(phenotype[None])[0]
         vertices = self._template + torch.einsum("a,avd->vd", coefficients, self._shapes)
-        heads = self.body.rest_heads(phenotype[None])[0, self.bone_index]
+        heads = self.body.rest_heads(phenotype[None])[0]
         height = vertices[self._ends, 2].max() - vertices[self._ends, 2].min()
         scale = self.height_m / height
         points = torch.cat((vertices * scale, torch.ones_like(vertices[:, :1])), dim=1)
         keypoints = torch.einsum("kv,va,vd->kad", self._keypoint_weights, self._share, points)
+        knuckles = torch.cat((heads[self._knuckles] * scale, torch.ones_like(heads[: len(KNUCKLES), :1])), dim=1)
+        carried = torch.nn.functional.one_hot(self._knuckle_joints, len(FIT_JOINTS)).to(knuckles)
+        seen = torch.cat((keypoints, carried[..., None] * knuckles[:, None]))
         surface = self._share[self._surface, :, None] * points[self._surface, None]
-        return Moments(heads * scale, keypoints, surface)
+        return Moments(heads[self.bone_index] * scale, seen, surface)
 
     def transforms(self, moments: Moments, pose: Pose) -> Float[Tensor, "b a 3 4"]:
         """`cam_from_rest` of every moving joint."""

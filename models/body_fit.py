@@ -1,7 +1,6 @@
 """Fitting the articulated body to a clip of 2D keypoints.
 
-The energy follows SMPLify (Bogo et al., ECCV 2016) - robust reprojection weighted by confidence, joint ranges, a pose
-prior - for all frames at once, with smoothness in time. What a single view cannot tell, the heading of the body, is
+All frames are fitted at once, with smoothness in time. What a single view hardly tells, the heading of the body, is
 searched: every frame is fitted from several headings, and the cheapest path through the clip is taken (Viterbi).
 """
 
@@ -13,20 +12,16 @@ from dataclasses import dataclass
 
 import roma
 import torch
-from dancedepth.models.articulated import ArticulatedBody, Pose, joint_frames, moved
-from dancedepth.models.body import ADULT, COCO_KEYPOINTS, SKIN_VERTICES, BodyModel
+from dancedepth.models.articulated import ArticulatedBody, Pose, moved
+from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
+from dancedepth.models.evidence import Evidence
 from dancedepth.models.geometry import Camera, project
 from dancedepth.models.joints import FIT_JOINTS
+from dancedepth.models.pose_energy import Energy
 from dancedepth.models.silhouettes import Silhouettes
 from jaxtyping import Float, Int
 from torch import Tensor
 
-KEYPOINT_SPREAD_M = (
-    0.012, 0.008, 0.008, 0.013, 0.013, 0.025, 0.025, 0.04, 0.04, 0.035, 0.035, 0.025, 0.025, 0.03, 0.03, 0.04, 0.04,
-)  # fmt: skip
-"""How far yolo11n-pose's keypoints lie from the body's own: medians on a synthesised, dressed, turning dancer."""
-ROBUST_AT = 3.0
-"""Residuals beyond this many spreads stop pulling (Geman-McClure)."""
 HEADINGS = 8
 """Headings tried for each frame."""
 TURN_SPEED_RAD_S = 5.0
@@ -48,35 +43,6 @@ CAM_FROM_FACING_BODY = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 
 
 @dataclass(frozen=True)
-class Keypoints2d:
-    """What the detector saw in a clip; confidence 0 where it saw nothing."""
-
-    pixels: Float[Tensor, "n 17 2"]
-    confidence: Float[Tensor, "n 17"]
-    times_s: Float[Tensor, "n"]
-
-
-@dataclass(frozen=True)
-class FitWeights:
-    """Weights of the energy's terms, and the spreads that make them dimensionless."""
-
-    keypoints: float = 1.0
-    prior: float = 0.08
-    ranges: float = 30.0
-    shape_prior: float = 0.05
-    acceleration: float = 0.3
-    turning: float = 0.05
-    balance: float = 0.6
-    outside: float = 8.0
-    outline: float = 3.0
-    acceleration_spread_m_s2: float = 8.0
-    turning_spread_rad_s: float = 6.0
-    balance_spread_m: float = 0.1
-    outside_spread_m: float = 0.015
-    outline_spread_m: float = 0.03
-
-
-@dataclass(frozen=True)
 class ClipFit:
     """A fitted clip."""
 
@@ -84,89 +50,12 @@ class ClipFit:
     phenotype: Float[Tensor, "6"]
 
 
-def _robust(residual: Float[Tensor, "*b"], scale: float) -> Float[Tensor, "*b"]:
-    """Geman-McClure: quadratic for small residuals, flat beyond `scale`."""
-    squared = residual.square()
-    return squared / (1 + squared / scale**2)
-
-
-class Energy:
-    """The terms of the fit; every term returns one value a frame."""
-
-    def __init__(self, model: ArticulatedBody, camera: Camera, weights: FitWeights) -> None:
-        self.model, self.camera, self.weights = model, camera, weights
-        device = model.body.device
-        self.frames = joint_frames(model.body, torch.tensor(ADULT, device=device))
-        columns = {
-            name: [getattr(joint, name) for joint in FIT_JOINTS] for name in ("neutral", "spread", "low", "high")
-        }
-        self.neutral, self.spread, self.low, self.high = (
-            torch.tensor(columns[name], device=device, dtype=torch.float32) for name in columns
-        )
-        self.keypoint_spread_m = torch.tensor(KEYPOINT_SPREAD_M, device=device)
-
-    def keypoints(self, points_cam: Float[Tensor, "b k 3"], seen: Keypoints2d) -> Float[Tensor, "b"]:
-        """Robust reprojection error, in spreads at the body's distance, weighted by squared confidence."""
-        points = points_cam[:, : len(COCO_KEYPOINTS)]
-        scale = self.camera.focal_px / points[..., 2].detach().clamp_min(0.2)
-        residual = (project(points, self.camera) - seen.pixels) / (scale * self.keypoint_spread_m)[..., None]
-        return (_robust(residual.norm(dim=-1), ROBUST_AT) * seen.confidence.square()).sum(dim=-1)
-
-    def pose(self, angles: Float[Tensor, "b a 3"]) -> Float[Tensor, "b"]:
-        """How far joints stray from the neutral pose, and much more for leaving their range."""
-        turned = torch.einsum("aji,baj->bai", self.frames, angles)[:, 1:]
-        stray = ((turned - self.neutral[1:]) / self.spread[1:]).square().sum(dim=(1, 2))
-        beyond = (turned - self.high[1:]).clamp_min(0) + (self.low[1:] - turned).clamp_min(0)
-        return self.weights.prior * stray + self.weights.ranges * beyond.square().sum(dim=(1, 2))
-
-    def balance(self, points_cam: Float[Tensor, "b k 3"]) -> Float[Tensor, "b"]:
-        """Towards and away from the camera, feet stand below hips and hips below shoulders, more or less.
-
-        Image evidence says little about leaning along the line of sight; standing people lean little.
-        """
-        z = points_cam[..., 2]
-        shoulders, hips, ankles = (z[:, first : first + 2].mean(dim=1) for first in (5, 11, 15))
-        leans = torch.stack((shoulders - hips, hips - ankles), dim=1) / self.weights.balance_spread_m
-        return self.weights.balance * _robust(leans, ROBUST_AT).sum(dim=1)
-
-    def silhouettes(
-        self,
-        surface_cam: Float[Tensor, "n s 3"],
-        nearest: Int[Tensor, "n o"],
-        outline_weight: Float[Tensor, "s"],
-        mattes: Silhouettes,
-    ) -> Float[Tensor, "n"]:
-        """The body stays inside the matte, and reaches its outline where clothes are thin: hands, feet, head."""
-        metres_per_px = surface_cam[..., 2].detach().clamp_min(0.2) / self.camera.focal_px
-        pixels = project(surface_cam, self.camera)
-        outside = _robust(mattes.outside(pixels) * metres_per_px / self.weights.outside_spread_m, 8.0)
-        reached = pixels.gather(1, nearest[..., None].expand(-1, -1, 2))
-        distance = (reached - mattes.outline_px).norm(dim=-1) * metres_per_px.gather(1, nearest)
-        outline = _robust(distance / self.weights.outline_spread_m, ROBUST_AT) * outline_weight[nearest]
-        cost = self.weights.outside * outside.mean(dim=1) + self.weights.outline * outline.mean(dim=1)
-        return torch.where(mattes.seen, cost, 0.0)
-
-    def smoothness(
-        self, points_cam: Float[Tensor, "n k 3"], angles: Float[Tensor, "n a 3"], times_s: Float[Tensor, "n"]
-    ) -> Float[Tensor, ""]:
-        """Acceleration of the keypoints and change of the joints' rotations, a frame."""
-        if len(times_s) < 3:
-            return points_cam.new_zeros(())
-        step = times_s.diff().clamp_min(1e-3)[:, None, None]
-        velocity = points_cam.diff(dim=0) / step
-        acceleration = velocity.diff(dim=0) / ((step[1:] + step[:-1]) / 2)
-        shaken = (acceleration / self.weights.acceleration_spread_m_s2).square().sum(dim=-1).mean(dim=1)
-        rotation = roma.rotvec_to_rotmat(angles)
-        turn = (rotation.diff(dim=0) / step[..., None] / self.weights.turning_spread_rad_s).square().sum(dim=(1, 2, 3))
-        return self.weights.acceleration * shaken.sum() + self.weights.turning * turn.sum()
-
-
-def first_depths(model: ArticulatedBody, camera: Camera, seen: Keypoints2d) -> Float[Tensor, "n"]:
+def first_depths(model: ArticulatedBody, camera: Camera, seen: Evidence) -> Float[Tensor, "n"]:
     """A first guess of the root's distance: no bone looks longer than it is, so the least foreshortened one tells."""
     pairs = torch.tensor([(5, 11), (6, 12), (11, 13), (12, 14), (13, 15), (14, 16), (5, 7), (6, 8), (7, 9), (8, 10)])
     moments = model.moments(torch.tensor(ADULT, device=model.body.device))
     identity = torch.eye(3, 4, device=model.body.device).expand(1, len(FIT_JOINTS), 3, 4)
-    rest = moved(moments.keypoints, identity)[0]
+    rest = moved(moments.points, identity)[0]
     true_m = (rest[pairs[:, 0]] - rest[pairs[:, 1]]).norm(dim=-1)
     seen_px = (seen.pixels[:, pairs[:, 0]] - seen.pixels[:, pairs[:, 1]]).norm(dim=-1)
     sure = torch.minimum(seen.confidence[:, pairs[:, 0]], seen.confidence[:, pairs[:, 1]]) > 0.5
@@ -181,25 +70,21 @@ def first_depths(model: ArticulatedBody, camera: Camera, seen: Keypoints2d) -> F
 
 
 def search_headings(
-    energy: Energy, seen: Keypoints2d, steps: int = 80, advanced: Callable[[], None] = lambda: None
+    energy: Energy, seen: Evidence, steps: int = 80, advanced: Callable[[], None] = lambda: None
 ) -> Pose:
     """Fit every frame from `HEADINGS` headings on its own, and join the best by the cheapest path through the clip."""
     model, count = energy.model, len(seen.times_s)
     moments = model.moments(torch.tensor(ADULT, device=model.body.device))
     starts = _start(energy, seen)
-    repeated = Keypoints2d(
-        seen.pixels.repeat_interleave(HEADINGS, 0),
-        seen.confidence.repeat_interleave(HEADINGS, 0),
-        seen.times_s.repeat_interleave(HEADINGS, 0),
-    )
+    repeated = seen.repeated(HEADINGS)
     angles = starts.angles.clone().requires_grad_()
     root = starts.root_cam.clone().requires_grad_()
     optimizer = torch.optim.Adam([{"params": [angles], "lr": 0.06}, {"params": [root], "lr": 0.03}])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.01)
     cost = torch.zeros(0)
     for _ in range(steps):
-        points = moved(moments.keypoints, model.transforms(moments, Pose(angles, root)))
-        cost = energy.keypoints(points, repeated) + energy.pose(angles)
+        points = moved(moments.points, model.transforms(moments, Pose(angles, root)))
+        cost = energy.evidence(points, repeated) + energy.pose(angles)
         optimizer.zero_grad()
         cost.sum().backward()
         optimizer.step()
@@ -213,7 +98,7 @@ def search_headings(
 
 def fit_clip(
     energy: Energy,
-    seen: Keypoints2d,
+    seen: Evidence,
     start: ClipFit,
     mattes: Silhouettes | None = None,
     outline_weight: Float[Tensor, "s"] | None = None,
@@ -232,8 +117,8 @@ def fit_clip(
     for step in range(steps):
         moments = model.moments(shape)
         transforms = model.transforms(moments, Pose(angles, root))
-        points = moved(moments.keypoints, transforms)
-        cost = (energy.keypoints(points, seen) + energy.pose(angles) + energy.balance(points)).sum()
+        points = moved(moments.points, transforms)
+        cost = (energy.evidence(points, seen) + energy.pose(angles) + energy.balance(points)).sum()
         cost = cost + energy.smoothness(points, angles, seen.times_s)
         cost = cost + weights.shape_prior * len(seen.times_s) * _shape_stray(shape)
         if mattes is not None and outline_weight is not None:
@@ -275,11 +160,11 @@ def _shape_stray(phenotype: Float[Tensor, "6"]) -> Float[Tensor, ""]:
     return ((phenotype - phenotype.new_tensor(ADULT)) / 0.2).square().sum()
 
 
-def _start(energy: Energy, seen: Keypoints2d) -> Pose:
+def _start(energy: Energy, seen: Evidence) -> Pose:
     """Neutral poses at every heading, placed where the hips and shoulders are seen."""
     count = len(seen.times_s)
     depth = first_depths(energy.model, energy.camera, seen)
-    torso = [5, 6, 11, 12]
+    torso = [5, 6, 11, 12]  # COCO keypoints stand first among the observations
     weight = seen.confidence[:, torso].clamp_min(1e-3)
     centre = (seen.pixels[:, torso] * weight[..., None]).sum(dim=1) / weight.sum(dim=1, keepdim=True)
     camera = energy.camera

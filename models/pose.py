@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from dancedepth.models.errors import WeightsError
+from dancedepth.models.landmarks import Landmarks
 from dancedepth.models.yolo import load_yolo
 from jaxtyping import Float, UInt8
 
@@ -33,6 +34,8 @@ class Detection:
     keypoints_px: Float[np.ndarray, "17 2"]
     confidence: Float[np.ndarray, "17"]
     score: float
+    landmarks: Landmarks | None = None
+    """None: nobody looked for them."""
 
 
 class PersonDetector(Protocol):

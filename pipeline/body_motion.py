@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 import torch
 from dancedepth.models.articulated import ArticulatedBody, moved
-from dancedepth.models.body import ADULT, COCO_KEYPOINTS, BodyModel
-from dancedepth.models.body_fit import (
-    ClipFit,
-    Energy,
-    FitWeights,
-    Keypoints2d,
-    fit_clip,
-    search_headings,
-    silhouette_points,
+from dancedepth.models.body import ADULT, BodyModel
+from dancedepth.models.body_fit import ClipFit, fit_clip, search_headings, silhouette_points
+from dancedepth.models.evidence import (
+    SCALE_BONES,
+    ClipLandmarks,
+    Evidence,
+    from_keypoints,
+    landmark_points,
+    with_landmarks,
 )
 from dancedepth.models.geometry import Camera, project
+from dancedepth.models.joints import FIT_JOINTS
+from dancedepth.models.pose_energy import Energy, FitWeights
 from dancedepth.models.silhouettes import Silhouettes, silhouette, stack
 from dancedepth.pipeline.config import BodyMotionConfig
 from dancedepth.pipeline.errors import PersonError
@@ -37,12 +39,12 @@ def fit_body(
     config: BodyMotionConfig,
     observer: Observer,
 ) -> BodyMotion:
-    """Fit the body to the dancer's keypoints and mattes.
+    """Fit the body to the dancer's keypoints, landmarks and mattes.
 
     Raises:
         PersonError: no frame shows enough of the dancer.
     """
-    seen, fitted = _keypoints(tracks, body.device)
+    keypoints, fitted = _keypoints(tracks, body.device)
     if not fitted.any():
         raise PersonError(
             f"no frame shows {ENOUGH_KEYPOINTS} joints of the dancer clearly",
@@ -53,6 +55,7 @@ def fit_body(
     points, outline_weight = silhouette_points(body)
     model = ArticulatedBody(body, height_m, points)
     energy = Energy(model, camera, FitWeights())
+    seen = with_landmarks(keypoints, _landmarks(tracks.dancer, fitted, model), camera)
     observer.stage_started("body motion", config.search_steps + config.keypoint_steps + config.matte_steps)
     first = search_headings(energy, seen, config.search_steps, observer.advanced)
     start = ClipFit(first, torch.tensor(ADULT, device=body.device))
@@ -62,7 +65,7 @@ def fit_body(
     return _motion(fit, model, seen, fitted, camera, tracks)
 
 
-def _keypoints(tracks: Tracks, device: torch.device) -> tuple[Keypoints2d, Bool[np.ndarray, "n"]]:
+def _keypoints(tracks: Tracks, device: torch.device) -> tuple[Evidence, Bool[np.ndarray, "n"]]:
     """The dancer's keypoints with confidence 0 where unsure, and the frames with enough of them."""
     dancer = tracks.dancer
     confidence = np.where((dancer.confidence >= SURE) & dancer.found[:, None], dancer.confidence, 0)
@@ -71,7 +74,19 @@ def _keypoints(tracks: Tracks, device: torch.device) -> tuple[Keypoints2d, Bool[
     pixels = torch.tensor(np.nan_to_num(dancer.keypoints_px), dtype=torch.float32, device=device)
     sure = torch.tensor(confidence, dtype=torch.float32, device=device)
     times = torch.tensor(tracks.times_s, dtype=torch.float32, device=device)
-    return Keypoints2d(pixels, sure, times), fitted
+    return from_keypoints(pixels, sure, times), fitted
+
+
+def _landmarks(dancer: Track, fitted: Bool[np.ndarray, "n"], model: ArticulatedBody) -> ClipLandmarks:
+    """The dancer's landmarks, unseen where the frame is not fitted."""
+    pixels, places, visibility = (
+        torch.tensor(np.nan_to_num(values), dtype=torch.float32, device=model.body.device)
+        for values in (dancer.landmarks_px, dancer.landmarks_m, dancer.visibility * fitted[:, None])
+    )
+    adult = model.moments(torch.tensor(ADULT, device=model.body.device))
+    standing = moved(adult.points, torch.eye(3, 4, device=model.body.device).expand(1, len(FIT_JOINTS), 3, 4))[0]
+    ends = standing[landmark_points(model.point_names, SCALE_BONES)]
+    return ClipLandmarks(model.point_names, pixels, places, visibility, (ends[:, 0] - ends[:, 1]).norm(dim=-1))
 
 
 def _silhouettes(dancer: Track, mattes: ImageSequence, device: torch.device) -> Silhouettes:
@@ -89,7 +104,7 @@ def _silhouettes(dancer: Track, mattes: ImageSequence, device: torch.device) -> 
 def _motion(
     fit: ClipFit,
     model: ArticulatedBody,
-    seen: Keypoints2d,
+    seen: Evidence,
     fitted: Bool[np.ndarray, "n"],
     camera: Camera,
     tracks: Tracks,
@@ -112,8 +127,8 @@ def _motion(
     )
 
 
-def _reprojection_error(fit: ClipFit, model: ArticulatedBody, seen: Keypoints2d, camera: Camera) -> Float[Tensor, "n"]:
+def _reprojection_error(fit: ClipFit, model: ArticulatedBody, seen: Evidence, camera: Camera) -> Float[Tensor, "n"]:
     moments = model.moments(fit.phenotype)
-    points = moved(moments.keypoints, model.transforms(moments, fit.pose))[:, : len(COCO_KEYPOINTS)]
+    points = moved(moments.points, model.transforms(moments, fit.pose))[:, seen.points]
     distance = (project(points, camera) - seen.pixels).norm(dim=-1)
     return (distance * seen.confidence).sum(dim=1) / seen.confidence.sum(dim=1).clamp_min(1e-6)

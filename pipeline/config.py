@@ -41,6 +41,8 @@ class TracksConfig:
 
     pose_model: str = "yolo11n-pose"
     """A pose model of ultralytics: a name from `dancedepth weights list`, or a path to a .pt file."""
+    landmark_model: str = "blazepose"
+    """A landmark model, which sees hands, feet and depth: blazepose, a path to its .tflite file, or none."""
     person: int | None = None
     """Track id of the dancer; None: the longest, largest, most central one."""
     min_confidence: float = 0.25

@@ -8,11 +8,15 @@ from pathlib import Path
 from dancedepth.models.body import BodyModel, load_body
 from dancedepth.models.checkpoint import SHIPPED_WEIGHTS, Provenance, load_weights
 from dancedepth.models.hdnet import HDNet
+from dancedepth.models.landmarks import BlazePose
 from dancedepth.models.matting import Matting, load_matting
 from dancedepth.models.pose import PoseDetector
 from dancedepth.models.weights import BODY, fetch, require_known, resolve, sha256_of
 from dancedepth.pipeline.config import RunConfig
 from dancedepth.pipeline.manifest import WeightsRecord
+
+NONE = "none"
+"""Instead of a model's name: do without."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Ingredients:
     """Where a run's weights lie; each is loaded by the stage that needs it, and only then."""
 
     pose: Path
+    landmark_file: Path | None
     segmenter: Path
     body_file: Path
     min_confidence: float
@@ -29,6 +34,10 @@ class Ingredients:
     def detector(self) -> PoseDetector:
         """Finds people and their keypoints."""
         return PoseDetector(self.pose, self.device, self.min_confidence)
+
+    def landmarks(self) -> BlazePose | None:
+        """Finds a person's landmarks in depth, unless the config does without."""
+        return None if self.landmark_file is None else BlazePose(self.landmark_file)
 
     def matting(self) -> Matting:
         """Cuts people out."""
@@ -51,10 +60,14 @@ class Ingredients:
 
     def records(self) -> tuple[WeightsRecord, ...]:
         """Names and hashes for the manifest."""
-        files = {"tracks": self.pose, "mattes": self.segmenter, "body_motion": self.body_file}
-        if self.depth_weights is not None:
-            files["depths"] = self.depth_weights
-        return tuple(WeightsRecord(stage, file.name, sha256_of(file)) for stage, file in files.items())
+        files = (
+            ("tracks", self.pose),
+            ("tracks", self.landmark_file),
+            ("mattes", self.segmenter),
+            ("body_motion", self.body_file),
+            ("depths", self.depth_weights),
+        )
+        return tuple(WeightsRecord(stage, file.name, sha256_of(file)) for stage, file in files if file is not None)
 
 
 def find_ingredients(config: RunConfig, device: str, trust: bool = False) -> Ingredients:
@@ -69,7 +82,9 @@ def find_ingredients(config: RunConfig, device: str, trust: bool = False) -> Ing
     if not trust:
         require_known(pose)
         require_known(segmenter)
-    return Ingredients(pose, segmenter, fetch(BODY), config.tracks.min_confidence, device, _depth_weights(config))
+    landmarks = None if config.tracks.landmark_model == NONE else resolve(config.tracks.landmark_model)
+    sure = config.tracks.min_confidence
+    return Ingredients(pose, landmarks, segmenter, fetch(BODY), sure, device, _depth_weights(config))
 
 
 def _depth_weights(config: RunConfig) -> Path | None:

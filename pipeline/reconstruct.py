@@ -205,7 +205,7 @@ def _followed(begun: _Begun) -> Followed:
     run, frames, config, ready, folder = begun.run, begun.frames, begun.config, begun.ready, begun.run.folder
     tracks = run.stage(
         "tracks",
-        make=lambda told: track_people(frames, ready.detector(), config.tracks, told),
+        make=lambda told: track_people(frames, ready.detector(), ready.landmarks(), config.tracks, told),
         save=lambda tracks: storage.write_tracks(folder.tracks, tracks),
         load=lambda: storage.read_tracks(folder.tracks),
         count=lambda tracks: len(tracks.times_s),

@@ -61,12 +61,26 @@ class Track:
     """Of each COCO keypoint, 0-1."""
     score: Float[np.ndarray, "n"]
     """Of the detection, 0-1; 0 where not found."""
+    landmarks_px: Float[np.ndarray, "n 33 2"]
+    """Of `models.landmarks`."""
+    landmarks_m: Float[np.ndarray, "n 33 3"]
+    """Around the hips, in axes along the ray through the person: x right, y down, z away from the camera."""
+    visibility: Float[np.ndarray, "n 33"]
+    """Of each landmark, 0-1; 0 where nobody looked for them."""
 
     @classmethod
     def unseen(cls, track_id: int, count: int) -> Track:
         """A track of `count` frames in which nobody was found yet, to be filled in."""
-        missing, zeros = np.full((count, 4), np.nan), np.zeros((count, 17))
-        return cls(track_id, missing, np.full((count, 17, 2), np.nan), zeros, np.zeros(count))
+        return cls(
+            track_id=track_id,
+            boxes_px=np.full((count, 4), np.nan),
+            keypoints_px=np.full((count, 17, 2), np.nan),
+            confidence=np.zeros((count, 17)),
+            score=np.zeros(count),
+            landmarks_px=np.full((count, 33, 2), np.nan),
+            landmarks_m=np.full((count, 33, 3), np.nan),
+            visibility=np.zeros((count, 33)),
+        )
 
     @property
     def found(self) -> Bool[np.ndarray, "n"]:

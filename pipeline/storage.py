@@ -151,11 +151,19 @@ def write_tracks(path: Path, tracks: Tracks) -> None:
 
 
 def _sighting(person: Track, index: int) -> dict[str, Any]:
-    """Box (left, top, right, bottom), keypoints (x, y, confidence) and score of a person in a frame."""
+    """Box (left, top, right, bottom), keypoints (x, y, confidence), score and landmarks (pixels x, y, metres x, y, z,
+    visibility) of a person in a frame.
+    """
     if not person.found[index]:
-        return {"box": None, "keypoints": None, "score": 0.0}
+        return {"box": None, "keypoints": None, "score": 0.0, "landmarks": None}
+    marks = np.column_stack([person.landmarks_px[index], person.landmarks_m[index], person.visibility[index]])
     keypoints = np.column_stack([person.keypoints_px[index], person.confidence[index]])
-    return {"box": person.boxes_px[index], "keypoints": keypoints, "score": person.score[index]}
+    return {
+        "box": person.boxes_px[index],
+        "keypoints": keypoints,
+        "score": person.score[index],
+        "landmarks": None if np.isnan(marks).any() else marks,
+    }
 
 
 def read_tracks(path: Path) -> Tracks:
@@ -187,6 +195,10 @@ def _track(number: int, sightings: dict[int, Any], count: int) -> Track:
         track.boxes_px[index] = seen["box"]
         track.keypoints_px[index], track.confidence[index] = keypoints[:, :2], keypoints[:, 2]
         track.score[index] = seen["score"]
+        if seen.get("landmarks") is not None:
+            marks = np.array(seen["landmarks"], dtype=np.float64)
+            track.landmarks_px[index], track.landmarks_m[index] = marks[:, :2], marks[:, 2:5]
+            track.visibility[index] = marks[:, 5]
     return track
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from dancedepth.models.pose import PersonDetector
+from dancedepth.models.landmarks import LandmarkFinder
+from dancedepth.models.pose import Detection, PersonDetector
 from dancedepth.pipeline.config import TracksConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.glimpses import BackgroundMotion, Glimpse, glimpse
 from dancedepth.pipeline.identities import find_people
 from dancedepth.pipeline.records import FrameSource, Observer, Track, Tracks
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 LEAST_FRAMES = 2
 """Somebody seen in one frame only is a false alarm, unless nobody else is there."""
 
+MARKED_PEOPLE = 3
+"""Landmarks are looked for on so many people a frame, the tallest in the image."""
 
-def track_people(frames: FrameSource, detector: PersonDetector, config: TracksConfig, observer: Observer) -> Tracks:
+
+def track_people(
+    frames: FrameSource,
+    detector: PersonDetector,
+    landmarks: LandmarkFinder | None,
+    config: TracksConfig,
+    observer: Observer,
+) -> Tracks:
     """Everybody in the clip, identities kept through crossings, and the dancer among them; one pass over the frames.
 
     Raises:
@@ -27,7 +39,7 @@ def track_people(frames: FrameSource, detector: PersonDetector, config: TracksCo
     background = BackgroundMotion()
     detector.reset()
     for frame in frames:
-        detections = detector.detect(frame.rgb)
+        detections = _marked(detector.detect(frame.rgb), frame.rgb, landmarks)
         seen.append([glimpse(frame.index, frame.rgb, detection) for detection in detections])
         shifts.append(background.update(frame.rgb, detections))
         times_s.append(frame.time_s)
@@ -47,6 +59,16 @@ def track_people(frames: FrameSource, detector: PersonDetector, config: TracksCo
     tracks = tuple(_track(people.index(p) + 1, p, len(seen)) for p in kept)
     sharpness = _sharpness(chosen, len(seen))
     return Tracks(times, sharpness, np.array(shifts), tracks, kept.index(chosen), size)
+
+
+def _marked(
+    detections: list[Detection], rgb: UInt8[np.ndarray, "h w 3"], finder: LandmarkFinder | None
+) -> list[Detection]:
+    """The largest people with their landmarks, the others without."""
+    if finder is None:
+        return detections
+    tall = sorted(detections, key=lambda d: d.box_px[1] - d.box_px[3])[:MARKED_PEOPLE]
+    return [replace(d, landmarks=finder.find(rgb, d.box_px)) if d in tall else d for d in detections]
 
 
 def _choose(people: list[list[Glimpse]], config: TracksConfig, size: tuple[int, int], where: str) -> list[Glimpse]:
@@ -84,6 +106,10 @@ def _track(number: int, person: list[Glimpse], count: int) -> Track:
         track.keypoints_px[one.frame] = one.detection.keypoints_px
         track.confidence[one.frame] = one.detection.confidence
         track.score[one.frame] = one.detection.score
+        if one.detection.landmarks is not None:
+            marks = one.detection.landmarks
+            track.landmarks_px[one.frame], track.landmarks_m[one.frame] = marks.pixels, marks.places_m
+            track.visibility[one.frame] = marks.visibility
     return track
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dancedepth.models.weights import TABLE
+from dancedepth.models.known_weights import TABLE
 
 from tests.cli.conftest import Command, ffmpeg, files_under
 

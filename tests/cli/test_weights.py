@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from dancedepth.cli.weights import app
 from dancedepth.models.errors import UnknownModelError
-from dancedepth.models.weights import TABLE, UrlSource, Weights
+from dancedepth.models.known_weights import TABLE, UrlSource, Weights
 from typer.testing import CliRunner
 
 

@@ -12,15 +12,14 @@ from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
 from dancedepth.models.body_fit import (
     CAM_FROM_FACING_BODY,
     ClipFit,
-    Energy,
-    FitWeights,
-    Keypoints2d,
     fit_clip,
     search_headings,
     silhouette_points,
 )
+from dancedepth.models.evidence import Evidence, from_keypoints
 from dancedepth.models.geometry import Camera, project
 from dancedepth.models.joints import FIT_JOINTS
+from dancedepth.models.pose_energy import Energy, FitWeights
 from dancedepth.models.raster import rasterize
 from dancedepth.models.silhouettes import silhouette, stack
 
@@ -33,7 +32,7 @@ class Dance:
     energy: Energy
     pose: Pose
     points_cam: torch.Tensor
-    seen: Keypoints2d
+    seen: Evidence
 
 
 def _sway(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
@@ -59,15 +58,15 @@ def _dance(body: BodyModel, turns: float, seed: int = 0, noise_px: float = 2.0) 
     angles[:, 0] = roma.rotmat_to_rotvec(facing)
     root = torch.tensor([0.0, 0.1, 2.6]) + 0.1 * _sway((3,), generator)
     moments = model.moments(torch.tensor(ADULT))
-    points_cam = moved(moments.keypoints, model.transforms(moments, Pose(angles, root)))
+    points_cam = moved(moments.points, model.transforms(moments, Pose(angles, root)))
     pixels = project(points_cam[:, :17], CAMERA)
     confidence = torch.full((FRAMES, 17), 0.95)
     confidence[facing[:, 2, 1] < -0.3, :3] = 0  # nobody sees nose and eyes from behind
     pixels = pixels + noise_px * torch.randn(pixels.shape, generator=generator)
-    return Dance(energy, Pose(angles, root), points_cam, Keypoints2d(pixels, confidence, torch.arange(FRAMES) / FPS))
+    return Dance(energy, Pose(angles, root), points_cam, from_keypoints(pixels, confidence, torch.arange(FRAMES) / FPS))
 
 
-def _fit(dance: Dance, seen: Keypoints2d | None = None) -> ClipFit:
+def _fit(dance: Dance, seen: Evidence | None = None) -> ClipFit:
     seen = seen or dance.seen
     start = ClipFit(search_headings(dance.energy, seen, steps=50), torch.tensor(ADULT))
     return fit_clip(dance.energy, seen, start, steps=80)
@@ -87,7 +86,7 @@ def fitted(dance: Dance) -> ClipFit:
 def _points(dance: Dance, fit: ClipFit) -> torch.Tensor:
     model = dance.energy.model
     moments = model.moments(fit.phenotype)
-    return moved(moments.keypoints, model.transforms(moments, fit.pose))[:, :17]
+    return moved(moments.points, model.transforms(moments, fit.pose))[:, :17]
 
 
 def _joint_error_mm(dance: Dance, fit: ClipFit) -> torch.Tensor:
@@ -120,7 +119,7 @@ def test_missing_keypoints_and_frames_are_bridged(dance: Dance) -> None:
     confidence = dance.seen.confidence.clone()
     confidence[6:9] = 0
     confidence[:, [9, 16]] = 0
-    bridged = _fit(dance, Keypoints2d(dance.seen.pixels, confidence, dance.seen.times_s))
+    bridged = _fit(dance, from_keypoints(dance.seen.pixels, confidence, dance.seen.times_s))
     assert _joint_error_mm(dance, bridged)[6:9].mean() < 120
     assert bridged.pose.root_cam.isfinite().all()
     jump = (_points(dance, bridged).diff(dim=0).norm(dim=-1)).amax()
@@ -130,7 +129,7 @@ def test_missing_keypoints_and_frames_are_bridged(dance: Dance) -> None:
 def test_wild_keypoints_do_not_pull(dance: Dance, fitted: ClipFit) -> None:
     pixels = dance.seen.pixels.clone()
     pixels[10, 7:11] += 400
-    wild = _fit(dance, Keypoints2d(pixels, dance.seen.confidence, dance.seen.times_s))
+    wild = _fit(dance, from_keypoints(pixels, dance.seen.confidence, dance.seen.times_s))
     assert _joint_error_mm(dance, wild)[10].mean() < _joint_error_mm(dance, fitted)[10].mean() + 40
 
 
@@ -173,4 +172,4 @@ def test_the_short_sum_is_the_skinned_body(body: BodyModel, dance: Dance) -> Non
     rotations = dance.energy.model.full_rotations(dance.pose.angles)
     transforms = body.pose(rest.bone_poses[None, :, :3, 3], rotations, dance.pose.root_cam)
     keypoints = torch.einsum("kv,bvd->bkd", body.keypoint_weights, body.skin(rest.vertices, transforms))
-    torch.testing.assert_close(dance.points_cam, keypoints, atol=1e-3, rtol=0)
+    torch.testing.assert_close(dance.points_cam[:, : len(body.keypoint_names)], keypoints, atol=1e-3, rtol=0)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from dancedepth.models import weights
 from dancedepth.models.errors import UnknownModelError, WeightsError
-from dancedepth.models.weights import UrlSource, Weights, WheelSource, fetch_into
+from dancedepth.models.known_weights import UrlSource, Weights, WheelSource
+from dancedepth.models.weights import fetch_into
 
 CONTENT = b"weights " * 5000
 NOBODY = UrlSource("http://127.0.0.1:9/weights.bin")

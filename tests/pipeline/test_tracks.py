@@ -95,7 +95,7 @@ class Knowing:
 
 
 def follow(stage: Stage, config: TracksConfig | None = None) -> Tracks:
-    return track_people(stage, Knowing(stage), config or TracksConfig(), Silent())
+    return track_people(stage, Knowing(stage), None, config or TracksConfig(), Silent())
 
 
 def assert_followed(tracks: Tracks, person: Person, frames: range) -> None:

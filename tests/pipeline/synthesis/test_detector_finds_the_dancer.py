@@ -18,7 +18,7 @@ def test_yolo_is_sure_of_the_dancer_in_every_frame(body: BodyModel, tmp_path: Pa
     clip = SynthConfig(seconds=1.5, fps=4, width=360, height=640)
     make_clip(clip, tmp_path / "clip", body, Silent())
     frames = open_video(tmp_path / "clip" / "video.mp4", FramesConfig())
-    tracks = track_people(frames, PoseDetector(fetch("yolo11n-pose"), "cpu"), TracksConfig(), Silent())
+    tracks = track_people(frames, PoseDetector(fetch("yolo11n-pose"), "cpu"), None, TracksConfig(), Silent())
     assert len(tracks.people) == 1
     assert tracks.dancer.found.all()
     assert np.mean(tracks.dancer.score) > 0.8

@@ -1,0 +1,141 @@
+"""What the detectors saw of a body in a clip, as the fit takes it: points in the image, and bones' steps in depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from dancedepth.models.geometry import Camera
+from jaxtyping import Float, Int
+from torch import Tensor
+
+KEYPOINT_SPREAD_M = (
+    0.012, 0.008, 0.008, 0.013, 0.013, 0.025, 0.025, 0.04, 0.04, 0.035, 0.035, 0.025, 0.025, 0.03, 0.03, 0.04, 0.04,
+)  # fmt: skip
+"""How far yolo11n-pose's keypoints lie from the body's own: medians on a synthesised, dressed, turning dancer."""
+
+LANDMARK_POINTS: dict[int, tuple[str, float]] = {
+    0: ("nose", 0.015), 2: ("left_eye", 0.012), 5: ("right_eye", 0.012), 7: ("left_ear", 0.015),
+    8: ("right_ear", 0.015), 11: ("left_shoulder", 0.022), 12: ("right_shoulder", 0.022), 13: ("left_elbow", 0.033),
+    14: ("right_elbow", 0.033), 15: ("left_wrist", 0.024), 16: ("right_wrist", 0.024),
+    17: ("left_little_knuckle", 0.03), 18: ("right_little_knuckle", 0.03), 19: ("left_index_knuckle", 0.03),
+    20: ("right_index_knuckle", 0.03), 23: ("left_hip", 0.021), 24: ("right_hip", 0.021), 25: ("left_knee", 0.028),
+    26: ("right_knee", 0.028), 27: ("left_ankle", 0.03), 28: ("right_ankle", 0.03), 29: ("left_heel", 0.04),
+    30: ("right_heel", 0.04), 31: ("left_big_toe", 0.04), 32: ("right_big_toe", 0.04),
+}  # fmt: skip
+"""Of BlazePose's landmarks the body's point that each one marks, and how far it lies off: medians on synthesised,
+dressed dancers."""
+
+BONES: tuple[tuple[int, int, float], ...] = (
+    (11, 12, 0.05), (23, 24, 0.03), (11, 13, 0.04), (12, 14, 0.05), (13, 15, 0.055), (14, 16, 0.045),
+    (23, 25, 0.04), (24, 26, 0.04), (25, 27, 0.045), (26, 28, 0.045), (23, 11, 0.045), (24, 12, 0.045),
+    (7, 0, 0.03), (8, 0, 0.03), (7, 8, 0.03), (29, 31, 0.04), (30, 32, 0.04), (15, 19, 0.04), (16, 20, 0.04),
+)  # fmt: skip
+"""Pairs of landmarks, and how far off (metres) BlazePose's step in depth from the first to the second is."""
+SCALE_BONES = ((11, 13), (12, 14), (13, 15), (14, 16), (23, 25), (24, 26), (25, 27), (26, 28), (11, 23), (12, 24))
+"""Bones whose lengths tell the landmarks' scale against the body's."""
+KEYPOINT_TRUST = 0.5
+"""Share of their confidence that keypoints keep where there are landmarks: they take legs for arms more often."""
+SURE = 0.5
+"""Visibility from which on a landmark counts for the scale."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Observations of a clip's `n` frames; confidence 0 where nothing was seen."""
+
+    points: Int[Tensor, "m"]
+    """Which of the body's fit points each observation is of."""
+    spread_m: Float[Tensor, "m"]
+    pixels: Float[Tensor, "n m 2"]
+    confidence: Float[Tensor, "n m"]
+    bones: Int[Tensor, "p 2"]
+    """Pairs of fit points."""
+    bone_spread_m: Float[Tensor, "p"]
+    bone_depth_m: Float[Tensor, "n p"]
+    """How much farther from the camera a bone's second point lies than its first."""
+    bone_confidence: Float[Tensor, "n p"]
+    times_s: Float[Tensor, "n"]
+
+    def repeated(self, times: int) -> Evidence:
+        """Every frame several times over."""
+        frames = {
+            name: getattr(self, name).repeat_interleave(times, 0)
+            for name in ("pixels", "confidence", "bone_depth_m", "bone_confidence", "times_s")
+        }
+        return Evidence(self.points, self.spread_m, bones=self.bones, bone_spread_m=self.bone_spread_m, **frames)
+
+
+@dataclass(frozen=True)
+class ClipLandmarks:
+    """BlazePose's landmarks in a clip, and what is known of the body that they are to be fitted with."""
+
+    point_names: tuple[str, ...]
+    """Of the body's fit points."""
+    pixels: Float[Tensor, "n 33 2"]
+    places_m: Float[Tensor, "n 33 3"]
+    """Around the hips, in axes along the ray through the person; of any scale."""
+    visibility: Float[Tensor, "n 33"]
+    """0 where the person was not found."""
+    bone_lengths_m: Float[Tensor, "q"]
+    """Of `SCALE_BONES` in the body to be fitted."""
+
+
+def from_keypoints(
+    pixels: Float[Tensor, "n 17 2"], confidence: Float[Tensor, "n 17"], times_s: Float[Tensor, "n"]
+) -> Evidence:
+    """COCO keypoints alone."""
+    at, none = pixels.device, pixels.new_zeros((len(times_s), 0))
+    spread = torch.tensor(KEYPOINT_SPREAD_M, device=at)
+    pairs = torch.zeros((0, 2), dtype=torch.long, device=at)
+    return Evidence(
+        torch.arange(len(spread), device=at), spread, pixels, confidence, pairs, spread[:0], none, none, times_s
+    )
+
+
+def landmark_points(names: tuple[str, ...], marks: Sequence[tuple[int, int]]) -> Int[Tensor, "q 2"]:
+    """For pairs of landmarks, the pairs of fit points (of these names) that they mark."""
+    return torch.tensor([[names.index(LANDMARK_POINTS[mark][0]) for mark in pair] for pair in marks])
+
+
+def with_landmarks(evidence: Evidence, found: ClipLandmarks, camera: Camera) -> Evidence:
+    """Keypoints and BlazePose's landmarks together."""
+    at = found.pixels.device
+    marks = torch.tensor(list(LANDMARK_POINTS), device=at)
+    points = torch.tensor([found.point_names.index(name) for name, _ in LANDMARK_POINTS.values()], device=at)
+    spread = torch.tensor([spread for _, spread in LANDMARK_POINTS.values()], device=at)
+    pairs = torch.tensor([(a, b) for a, b, _ in BONES], device=at)
+    depth = _depths(found, camera) * _scale(found)
+    doubt = torch.where(found.visibility.amax(dim=1, keepdim=True) > SURE, KEYPOINT_TRUST, 1.0)
+    return Evidence(
+        points=torch.cat((evidence.points, points)),
+        spread_m=torch.cat((evidence.spread_m, spread)),
+        pixels=torch.cat((evidence.pixels, found.pixels[:, marks]), dim=1),
+        confidence=torch.cat((evidence.confidence * doubt, found.visibility[:, marks]), dim=1),
+        bones=landmark_points(found.point_names, [(a, b) for a, b, _ in BONES]).to(at),
+        bone_spread_m=torch.tensor([spread for *_, spread in BONES], device=at),
+        bone_depth_m=depth[:, pairs[:, 1]] - depth[:, pairs[:, 0]],
+        bone_confidence=found.visibility[:, pairs].amin(dim=-1),
+        times_s=evidence.times_s,
+    )
+
+
+def _depths(found: ClipLandmarks, camera: Camera) -> Float[Tensor, "n 33"]:
+    """Depths along the camera's axis of places given along the ray through the hips."""
+    hips = found.pixels[:, 23:25].mean(dim=1)
+    centre = hips.new_tensor([camera.cx, camera.cy])
+    ray = torch.cat(((hips - centre) / camera.focal_px, torch.ones_like(hips[:, :1])), dim=1)
+    ray = torch.nn.functional.normalize(ray, dim=1)
+    # The third row of the rotation that takes the camera's axis to the ray on the shortest way.
+    row = torch.stack((-ray[:, 0], -ray[:, 1], ray[:, 2]), dim=1)
+    return (found.places_m * row[:, None]).sum(dim=-1)
+
+
+def _scale(found: ClipLandmarks) -> Float[Tensor, ""]:
+    """How much larger the body is than the landmarks': the median over bones and frames."""
+    pairs = torch.tensor(SCALE_BONES, device=found.places_m.device)
+    length = (found.places_m[:, pairs[:, 0]] - found.places_m[:, pairs[:, 1]]).norm(dim=-1)
+    sure = found.visibility[:, pairs].amin(dim=-1) > SURE
+    ratio = (found.bone_lengths_m / length.clamp_min(1e-3))[sure]
+    return ratio.median() if len(ratio) else length.new_ones(())
