@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from dancedepth.pipeline.body_field import BodyField
+from dancedepth.pipeline.body_field import CAVITY_M, BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
 from dancedepth.pipeline.volume_sampling import interpolate_corners
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 FILL_WEIGHT = 0.2
 """Weight of the filled surface against what was seen: a fifth of one sharp frontal look, so that many looks past the
@@ -49,13 +49,34 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     limbs = interpolate_corners(volume, lambda points: field.spread(field.limbs[:, None], points)[:, 0]) > 0.5
     unsure = (seen < SURE_SHARE) | limbs
     offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
-    fill = np.zeros_like(voxels.tsdf)
-    fill[unsure] = field.signed_distance(voxels.points[unsure]) - offset[unsure]
-    fill = np.clip(fill / config.truncation_m, -1, 1)
+    fill = _filled(volume, field, voxels.points, offset, unsure)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen
     return smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
+
+
+def _filled(
+    volume: CanonicalVolume,
+    field: BodyField,
+    points: Float[np.ndarray, "b n 3"],
+    offset_m: Float[np.ndarray, "b n"],
+    wanted: Bool[np.ndarray, "b n"],
+) -> Float[np.ndarray, "b n"]:
+    """Truncated distances to the offset body at the `wanted` voxels.
+
+    A block's middle tells of most blocks that all their voxels lie beyond the truncation: distances change by no more
+    than one goes. Looking for the nearest triangle is what takes the time.
+    """
+    truncation_m = volume.config.truncation_m
+    middle = field.signed_distance(points.mean(axis=1))
+    reach = volume.block_m * np.sqrt(3) / 2
+    outside = middle - reach > np.maximum(truncation_m + offset_m.max(axis=1), CAVITY_M)
+    inside = middle + reach < np.minimum(-truncation_m + offset_m.min(axis=1), -CAVITY_M)
+    fill = np.broadcast_to(np.where(inside, -1, 1).astype(np.float32)[:, None], offset_m.shape).copy()
+    near = wanted & ~(outside | inside)[:, None]
+    fill[near] = np.clip((field.signed_distance(points[near]) - offset_m[near]) / truncation_m, -1, 1)
+    return fill
 
 
 def clothing_thickness(volume: CanonicalVolume, field: BodyField, config: FusionConfig) -> Float[np.ndarray, "s"]:

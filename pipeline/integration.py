@@ -87,8 +87,32 @@ def slots_in_view(volume: CanonicalVolume, view: FrameView, cam_from_rest: Float
     apart = (centres - seen[:, CANONICAL]).norm(dim=1)
     near = (signed > -behind) & (signed < before) & (apart < STRETCH * gap.norm(dim=1) + seen[:, TOLERANCE] + radius)
     low, high = _depth_range(view, pixel, radius)
-    maybe = (at[:, 2] > low - before) & (at[:, 2] < high + behind)
+    maybe = (
+        (at[:, 2] > low - before)
+        & (at[:, 2] < high + behind)
+        & _shows_something(view, at, matrices, volume.config.voxel_m)
+    )
     return slots[inside & ~away & torch.where(seen[:, WEIGHT] > 0, near, maybe)]
+
+
+def _shows_something(
+    view: FrameView, at: Float[Tensor, "s 3"], matrices: Float[Tensor, "s 3 4"], voxel_m: float
+) -> Bool[Tensor, "s"]:
+    """Whether any pixel that a block covers is used; counted in a summed-area table (Crow 1984)."""
+    width, height = view.camera.width, view.camera.height
+    used = torch.zeros((height + 1, width + 1), device=at.device, dtype=torch.int32)
+    used[1:, 1:] = (view.depth_m > 0).cumsum(dim=0, dtype=torch.int32).cumsum(dim=1, dtype=torch.int32)
+    scale = view.camera.focal_px / at[:, 2:].clamp_min(NEAREST_M)
+    middle = (at[:, :2] - matrices[:, :2, :3].sum(dim=2) * (voxel_m / 2)) * scale + torch.tensor(
+        (view.camera.cx, view.camera.cy), device=at.device
+    )
+    reach = matrices[:, :2, :3].abs().sum(dim=2) * (STRETCH * (SIDE - 1) / 2 * voxel_m) * scale + 1
+    size = torch.tensor((width, height), device=at.device)
+    left, top = torch.minimum((middle - reach).clamp_min(0), size).long().unbind(dim=1)
+    right, bottom = torch.minimum((middle + reach).ceil().clamp_min(0), size).long().unbind(dim=1)
+    flat, row = used.view(-1), width + 1
+    count = flat[bottom * row + right] - flat[top * row + right] - flat[bottom * row + left] + flat[top * row + left]
+    return count > 0
 
 
 def _integrate_blocks(
