@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup environment browser demo test test-all lint types bench lock clean
+.PHONY: help setup environment browser demo test test-all test-cluster lint types bench lock clean
 
 BIN := .venv/bin
 DEMO := demo-out
@@ -28,6 +28,10 @@ test: setup  ## the default tests
 test-all: setup  ## the slow and GPU tests too
 	@$(BIN)/python -m pytest
 
+test-cluster: setup  ## two nodes of Ray, one killed half way, and two of a training, all on this machine (fetches Ray)
+	@tools/setup.sh cluster
+	@$(BIN)/python -m pytest tests/pipeline/test_ray_engine.py tests/pipeline/training/test_many_nodes.py
+
 lint: environment  ## ruff: rules and format
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -42,7 +46,7 @@ bench: setup  ## seconds a frame by stage, memory against the clip's length; VID
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/run.py bench-out $(if $(VIDEO),--video "$(VIDEO)")
 
 lock: environment  ## pin the tested versions anew, keeping those that still fit
-	@$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate \
 		--custom-compile-command "make lock" -o requirements.lock
 
 clean:  ## remove what make and the tools made, but not .venv and not the caches outside the checkout

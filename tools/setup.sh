@@ -2,6 +2,7 @@
 # Set everything up in this checkout: .venv with the tested versions, system libraries, weights, the body model.
 #   tools/setup.sh              all of it
 #   tools/setup.sh environment  only .venv, for the checks that need no weights
+#   tools/setup.sh cluster      Ray and the libraries for s3:// and gs:// besides, in their tested versions
 #   tools/setup.sh browser      what opens reports and validates GLB files in the tests: npm packages, Chromium
 # Does nothing, in seconds, where everything stands. PYTHON=/path/to/python3.12 chooses the interpreter.
 set -euo pipefail
@@ -20,6 +21,11 @@ libraries=(
 main() {
     if [ "${1:-all}" = browser ]; then
         install_browser
+        return
+    fi
+    if [ "${1:-all}" = cluster ]; then
+        follow_pip_settings
+        "$python" -m uv pip install --quiet --python "$python" -c requirements.lock -e '.[ray,s3,gcs]'
         return
     fi
     if [ "$(cat "$stamp" 2>/dev/null)" != "$(fingerprint)" ] || ! "$python" -c '' 2>/dev/null; then
@@ -73,8 +79,7 @@ install_packages() {
     say "installing packages (a few minutes the first time)"
     "$python" -m pip install --quiet "$(grep '^uv==' requirements.lock)"
     follow_pip_settings
-    "$python" -m uv pip install --quiet --python "$python" -r requirements.lock
-    "$python" -m uv pip install --quiet --python "$python" --no-deps -e .
+    "$python" -m uv pip install --quiet --python "$python" -c requirements.lock -e '.[dev]'
 }
 
 # uv does not read pip's settings; where only pip knows the way to a package index, tell it.

@@ -37,7 +37,7 @@ def lines_of(out: Path) -> dict[str, dict[str, object]]:
     return {line["name"]: line for line in json.loads((out / "batch.json").read_text())["videos"]}
 
 
-def batch_until(videos: Path, out: Path, happened: Callable[[psutil.Process], bool], *options: str) -> Said:
+def batch_until(videos: Path, out: Path | str, happened: Callable[[psutil.Process], bool], *options: str) -> Said:
     """Run `dancedepth batch`; `happened` looks at it now and then until it says that it has done its part."""
     command = [*START, "batch", str(videos), "-o", str(out), *QUICK, "--jobs", "1", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -119,6 +119,31 @@ def test_a_killed_worker_costs_its_video_only(clip: Path, tmp_path: Path) -> Non
     assert retried.code == 0 and "2 done" in retried.out
     a, b = contents(out / "a.mp4"), contents(out / "b.mp4")
     assert [name for name in a if a[name] != b[name]] == []
+
+
+@pytest.mark.slow
+def test_results_behind_a_url(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same batch, put to a URL: interrupted, and finished by another call."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    url, out = f"file://{tmp_path}/out", tmp_path / "out"
+
+    def interrupt(process: psutil.Process) -> bool:
+        ready = len(list((tmp_path / "tmp").glob("dancedepth-*/*/masks/*.png"))) >= 2
+        if ready:
+            process.send_signal(signal.SIGINT)
+        return ready
+
+    assert batch_until(story.videos, url, interrupt).code == 130
+    assert files_under(out) == {"batch.json", "batch.csv"}
+    finished = batch_until(story.videos, url, lambda _: True, "--json")
+    assert finished.code == 1 and finished.err.startswith("0 done before, 3 failed before")
+    here, there = lines_of(out), story.lines()
+    assert {name: line["status"] for name, line in here.items()} == {n: line["status"] for n, line in there.items()}
+    assert files_under(out) == files_under(story.out)
+    a, b = contents(out / "more" / "b_good.mp4"), contents(story.out / "more" / "b_good.mp4")
+    assert [name for name in b if a[name] != b[name]] == []
+    assert [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()] == []
 
 
 def test_reasons_of_failures(story: Story) -> None:
