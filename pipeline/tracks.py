@@ -67,8 +67,11 @@ def _marked(
     """The largest people with their landmarks, the others without."""
     if finder is None:
         return detections
-    tall = sorted(detections, key=lambda d: d.box_px[1] - d.box_px[3])[:MARKED_PEOPLE]
-    return [replace(d, landmarks=finder.find(rgb, d.box_px)) if d in tall else d for d in detections]
+    tallest = sorted(range(len(detections)), key=lambda k: detections[k].box_px[1] - detections[k].box_px[3])
+    marked = list(detections)
+    for k in tallest[:MARKED_PEOPLE]:
+        marked[k] = replace(marked[k], landmarks=finder.find(rgb, marked[k].box_px))
+    return marked
 
 
 def _choose(people: list[list[Glimpse]], config: TracksConfig, size: tuple[int, int], where: str) -> list[Glimpse]:
