@@ -13,6 +13,7 @@ MAX_COST = 8.0
 PARTS = ("finger", "metacarpal", "wrist", "upperarm", "lowerarm", "upperleg", "lowerleg", "toe", "foot", "spine")
 """Bones whose names begin alike make one part; all others belong to the trunk or the head."""
 JOINED = {"finger": "hand", "metacarpal": "hand", "wrist": "hand", "toe": "foot"}
+TRUNK_BAND_M = 0.25
 TRUNK = ("spine", "root", "pelvis", "breast", "clavicle", "shoulder")
 
 
@@ -37,11 +38,12 @@ def lay_out(
     """Unwrap a surface for a texture of `size_px`.
 
     xatlas takes many times longer over a whole person than over the parts one by one, which also are what an artist
-    expects to find in a texture.
+    expects to find in a texture. Its time grows faster than a part does, so that each has a front and a back, as
+    clothes are cut, and the trunk a chest and a waist.
     """
     import xatlas
 
-    part = _parts(bone_names)[strongest_bone][faces[:, 0]]
+    part = _pieces(_parts(bone_names)[strongest_bone][faces[:, 0]], vertices[faces].mean(axis=1))
     atlas = xatlas.Atlas()
     members = [np.unique(faces[part == name], return_inverse=True) for name in np.unique(part)]
     for used, local in members:
@@ -59,6 +61,17 @@ def lay_out(
         count += len(mapping)
     uv = np.concatenate(places).astype(np.float32)
     return Atlas(np.concatenate(source), np.concatenate(corners), np.stack((uv[:, 0], 1 - uv[:, 1]), axis=1))
+
+
+def _pieces(part: np.ndarray, centres: Float[np.ndarray, "f 3"]) -> np.ndarray:
+    """The piece that each triangle belongs to, by its part and its centre (y back, z up)."""
+    piece = part.astype(object)
+    for name in np.unique(part):
+        own = part == name
+        back = centres[own, 1] > np.median(centres[own, 1])
+        band = np.floor(centres[own, 2] / TRUNK_BAND_M).astype(int) if name == "trunk" else np.zeros(len(back), int)
+        piece[own] = [f"{name} {number} {behind}" for number, behind in zip(band, back, strict=True)]
+    return piece.astype(str)
 
 
 def _parts(bone_names: tuple[str, ...]) -> np.ndarray:

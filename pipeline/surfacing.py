@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +92,8 @@ def painted(shape: Shape, samples: Samples, motion: BodyMotion, keyframes: list[
 def _looks(
     shape: Shape, samples: Samples, keyframes: list[Keyframe], posed: list[Float[np.ndarray, "v 3"]]
 ) -> VertexLooks:
-    seen = [vertex_look(frame, at, shape.faces) for frame, at in zip(keyframes, posed, strict=True)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
+        seen = list(workers.map(lambda frame, at: vertex_look(frame, at, shape.faces), keyframes, posed))
     weight, color = (np.stack(part) for part in zip(*seen, strict=True))
     return balanced(weight, color, samples.color.astype(np.float32))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,15 +103,19 @@ def bake(
     texel_face, bary = face[some], weights[some]
     total = np.full((len(some), 1), PLAIN_SHARE, np.float32)
     paint = PLAIN_SHARE * _interpolate(color, corners[texel_face], bary)
-    for k, frame in enumerate(frames):
+
+    def strokes(k: int) -> tuple[Int[np.ndarray, "s"], Float[np.ndarray, "s 1"], Float[np.ndarray, "s 3"]]:
+        """The texels that frame `k` has a share in, that share, and its paint."""
         rows = np.flatnonzero((made.share[k][corners].max(axis=1) > NOTICED)[texel_face])
-        if not len(rows):
-            continue
         mixed = np.column_stack([made.share[k], posed[k], made.shift[k]])
         values = _interpolate(mixed, corners[texel_face[rows]], bary[rows])
-        pixels = _looked_up(frame.rgb, pixels_of(values[:, 1:4], frame.camera))
-        paint[rows] += values[:, :1] * (pixels * looks.gain[k] + values[:, 4:])
-        total[rows] += values[:, :1]
+        pixels = _looked_up(frames[k].rgb, pixels_of(values[:, 1:4], frames[k].camera))
+        return rows, values[:, :1], values[:, :1] * (pixels * looks.gain[k] + values[:, 4:])
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
+        for rows, share, stroke in workers.map(strokes, range(len(frames))):
+            paint[rows] += stroke
+            total[rows] += share
     image = np.zeros((size_px * size_px, 3), np.uint8)
     image[some] = as_bytes(paint / total)
     return _bled(image.reshape(size_px, size_px, 3), (face >= 0).reshape(size_px, size_px))
@@ -138,7 +144,7 @@ def _interpolate(
 
 def _looked_up(rgb: UInt8[np.ndarray, "h w 3"], at_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
     """Bilinear colours 0-1 at image positions (pixel centres at +0.5)."""
-    rows = -(-len(at_px) // ROWS_AT_ONCE)
+    rows = max(1, -(-len(at_px) // ROWS_AT_ONCE))
     places = np.zeros((rows * ROWS_AT_ONCE, 2), np.float32)
     places[: len(at_px)] = at_px - 0.5
     x, y = places.reshape(rows, ROWS_AT_ONCE, 2)[..., 0], places.reshape(rows, ROWS_AT_ONCE, 2)[..., 1]
