@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +31,7 @@ SIDE_PX = 256
 MARGIN = 1.25
 """The square is wider than the person by this, as in training."""
 UPRIGHT_RAD = math.radians(35)
-"""A person who leans more than this is looked at again, upright."""
+"""A person who leans more than this is turned upright."""
 PRESENT = 0.5
 """Scores below this say that there is no person, and the landmarks mean nothing."""
 MAX_THREADS = 4
@@ -49,8 +51,8 @@ class Landmarks:
 class LandmarkFinder(Protocol):
     """Finds the landmarks of a person whose box is known."""
 
-    def find(self, rgb: UInt8[np.ndarray, "h w 3"], box_px: Float[np.ndarray, "4"]) -> Landmarks:
-        """In the box's square, or beside it."""
+    def find(self, rgb: UInt8[np.ndarray, "h w 3"], box_px: Float[np.ndarray, "4"], lean_rad: float) -> Landmarks:
+        """Of whoever is in the box, and leans by so much: 0 upright, positive to the right."""
 
 
 class BlazePose:
@@ -66,8 +68,9 @@ class BlazePose:
         remedy = "Fetch it again with `dancedepth weights fetch blazepose`, or give none"
         threads = min(os.cpu_count() or 1, MAX_THREADS)
         try:
-            self._net = Interpreter(model_content=weights.read_bytes(), num_threads=threads)
-            self._net.allocate_tensors()
+            with _silent_stderr():
+                self._net = Interpreter(model_content=weights.read_bytes(), num_threads=threads)
+                self._net.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             raise WeightsError("this file holds no network that LiteRT can run", str(weights), remedy) from error
         outputs = {tuple(output["shape"]): output["index"] for output in self._net.get_output_details()}
@@ -76,13 +79,14 @@ class BlazePose:
             raise WeightsError("this is not BlazePose's landmark network", str(weights), remedy)
         self._image, self._score, self._world = outputs[1, ALL * 5], outputs[1, 1], outputs[1, ALL * 3]
 
-    def find(self, rgb: UInt8[np.ndarray, "h w 3"], box_px: Float[np.ndarray, "4"]) -> Landmarks:
-        """The landmarks of whoever stands in the box."""
-        centre = (box_px[:2] + box_px[2:]) / 2
-        pixels, seen = self._look(rgb, _Square(centre, MARGIN * float((box_px[2:] - box_px[:2]).max()), 0.0))
+    def find(self, rgb: UInt8[np.ndarray, "h w 3"], box_px: Float[np.ndarray, "4"], lean_rad: float = 0.0) -> Landmarks:
+        """The network sees people upright to within some 45 degrees only; hence the lean, and the second look."""
+        centre, side = (box_px[:2] + box_px[2:]) / 2, MARGIN * float((box_px[2:] - box_px[:2]).max())
+        first = lean_rad if abs(lean_rad) > UPRIGHT_RAD else 0.0
+        pixels, seen = self._look(rgb, _Square(centre, side, first))
         up = pixels[RIM] - pixels[CENTRE]
         roll = math.atan2(up[0], -up[1])
-        if abs(roll) > UPRIGHT_RAD:
+        if abs(math.remainder(roll - first, 2 * math.pi)) > UPRIGHT_RAD:
             _, seen = self._look(rgb, _Square(pixels[CENTRE], 2 * MARGIN * float(np.linalg.norm(up)), roll))
         return seen
 
@@ -110,3 +114,16 @@ class _Square:
         self.turn = np.array([[cos, -sin], [sin, cos]])
         scaled = self.turn * (side_px / SIDE_PX)
         self.image_from_crop = np.column_stack((scaled, centre_px - scaled @ np.full(2, SIDE_PX / 2)))
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """LiteRT announces its delegate on the process's standard error, and has no switch for that."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,10 @@ from jaxtyping import Float, UInt8
 
 KEYPOINTS = 17
 """COCO's, in its order: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles; the left one first."""
+TRUNK = (5, 6, 11, 12)
+"""Shoulders and hips."""
+SURE = 0.5
+"""Keypoints from this confidence on tell how the trunk leans."""
 WEAKEST_SCORE = 0.1
 """Detections below this are noise; those between it and `min_confidence` only continue a track, never start one."""
 LOST_FRAMES = 30
@@ -36,6 +41,14 @@ class Detection:
     score: float
     landmarks: Landmarks | None = None
     """None: nobody looked for them."""
+
+    @property
+    def lean_rad(self) -> float:
+        """How far the trunk leans to the right in the picture: 0 upright, or where it is not surely seen."""
+        if self.confidence[list(TRUNK)].min() < SURE:
+            return 0.0
+        up = self.keypoints_px[list(TRUNK[:2])].mean(axis=0) - self.keypoints_px[list(TRUNK[2:])].mean(axis=0)
+        return math.atan2(up[0], -up[1])
 
 
 class PersonDetector(Protocol):

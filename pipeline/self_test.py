@@ -64,11 +64,15 @@ def _decode() -> None:
 
 
 def _detect(device: str) -> None:
+    from dancedepth.models.landmarks import BlazePose
     from dancedepth.models.pose import PoseDetector
     from dancedepth.models.weights import fetch
 
     found = PoseDetector(fetch("yolo11n-pose"), device).detect(_picture())
     assert not found, "a person was seen in a picture of stripes"
+    box_px = np.array([0.0, 0, SIZE_PX[1], SIZE_PX[0]])
+    visibility = BlazePose(fetch("blazepose")).find(_picture(), box_px).visibility
+    assert not visibility.any(), "landmarks of a person were seen in a picture of stripes"
 
 
 def _matte(device: str) -> None:

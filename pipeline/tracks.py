@@ -70,7 +70,8 @@ def _marked(
     tallest = sorted(range(len(detections)), key=lambda k: detections[k].box_px[1] - detections[k].box_px[3])
     marked = list(detections)
     for k in tallest[:MARKED_PEOPLE]:
-        marked[k] = replace(marked[k], landmarks=finder.find(rgb, marked[k].box_px))
+        found = finder.find(rgb, marked[k].box_px, marked[k].lean_rad)
+        marked[k] = replace(marked[k], landmarks=found)
     return marked
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from dancedepth.models.landmarks import Landmarks
 from dancedepth.models.pose import Detection
 from dancedepth.pipeline.config import TracksConfig
 from dancedepth.pipeline.errors import PersonError, StorageError
@@ -94,8 +95,16 @@ class Knowing:
         return [detection for detection in found if detection is not None]
 
 
+class Marker:
+    """Sees every landmark in the middle of the box, and the person's height as its depth."""
+
+    def find(self, rgb: np.ndarray, box_px: np.ndarray, lean_rad: float) -> Landmarks:
+        middle, height = (box_px[:2] + box_px[2:]) / 2, box_px[3] - box_px[1]
+        return Landmarks(np.tile(middle, (33, 1)), np.full((33, 3), height), np.full(33, 0.8))
+
+
 def follow(stage: Stage, config: TracksConfig | None = None) -> Tracks:
-    return track_people(stage, Knowing(stage), None, config or TracksConfig(), Silent())
+    return track_people(stage, Knowing(stage), Marker(), config or TracksConfig(), Silent())
 
 
 def assert_followed(tracks: Tracks, person: Person, frames: range) -> None:
@@ -228,6 +237,15 @@ def test_blurred_frames_are_less_sharp() -> None:
     assert sharpness[[3, 4]].max() < 0.4 * sharpness[others].min()
 
 
+def test_the_tallest_people_get_landmarks() -> None:
+    heights = (60, 100, 80, 90)
+    people = [Person(RED, (40 + 80 * k,) * 2, [k + 1] * 4, height=height) for k, height in enumerate(heights)]
+    tracks = follow(Stage(*people))
+    assert people[0].detection(0).lean_rad == pytest.approx(0)
+    marked = {track.landmarks_m[2, 0, 2] for track in tracks.people if track.visibility[2].all()}
+    assert marked == {100, 90, 80}
+
+
 def test_tracks_survive_the_file(tmp_path: Path) -> None:
     gone = Person(BLUE, (60, 60), [1] * 6 + [HIDDEN] * 14)
     tracks = follow(Stage(gone, Person(RED, (160, 175), [HIDDEN] * 3 + [2] * 17)))
@@ -238,7 +256,7 @@ def test_tracks_survive_the_file(tmp_path: Path) -> None:
         np.testing.assert_allclose(getattr(back, name), getattr(tracks, name), atol=1e-6)
     for one, two in zip(tracks.people, back.people, strict=True):
         assert one.track_id == two.track_id
-        for name in ("boxes_px", "keypoints_px", "confidence", "score"):
+        for name in ("boxes_px", "keypoints_px", "confidence", "score", "landmarks_px", "landmarks_m", "visibility"):
             np.testing.assert_allclose(getattr(two, name), getattr(one, name), atol=1e-6, equal_nan=True)
 
 
