@@ -96,7 +96,7 @@ def prepare_input(
     crop = crop_around(alpha, camera, size)
     if crop is None:
         return None
-    matted = _cut(torch.cat((rgb, alpha[..., None]), dim=-1), crop)
+    matted = _cut(rgb, alpha, crop)
     return network_input(matted[:3], matted[3:], body, crop.camera), crop
 
 
@@ -175,18 +175,34 @@ def extend_outwards(values: Float[Tensor, "b c h w"], known: Float[Tensor, "b 1 
     return torch.where(known > 0, values, grown)
 
 
-def _cut(rgba: UInt8[Tensor, "h w 4"], crop: Crop) -> Float[Tensor, "4 n m"]:
+def _cut(rgb: UInt8[Tensor, "h w 3"], alpha: UInt8[Tensor, "h w"], crop: Crop) -> Float[Tensor, "4 n m"]:
     """A window of the image at the network's size, its colours times alpha; black beyond the image's borders."""
-    height, width = rgba.shape[:2]
-    top, left = max(crop.top, 0), max(crop.left, 0)
-    bottom, right = min(crop.top + crop.height, height), min(crop.left + crop.width, width)
-    part = rgba[top:bottom, left:right].permute(2, 0, 1).float() / 255
-    part[:3] *= part[3:]
-    window = pad(
-        part, (left - crop.left, crop.left + crop.width - right, top - crop.top, crop.top + crop.height - bottom)
-    )
+    window = torch.zeros((4, crop.height, crop.width), device=rgb.device)
+    span = _span(alpha, crop)
+    if span is not None:  # elsewhere all is 0, which is most of the window
+        rows, columns = span
+        part = torch.cat((rgb[rows, columns], alpha[rows, columns, None]), dim=-1).permute(2, 0, 1).float().div_(255)
+        part[:3] *= part[3:]
+        window[:, _moved(rows, crop.top), _moved(columns, crop.left)] = part
     size = (crop.camera.height, crop.camera.width)
     return interpolate(window[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0].clamp(0, 1)
+
+
+def _span(alpha: UInt8[Tensor, "h w"], crop: Crop) -> tuple[slice, slice] | None:
+    """Rows and columns of the image, inside the crop, that hold all of the matte that is there; None: nothing is."""
+    top, left = max(crop.top, 0), max(crop.left, 0)
+    some = alpha[top : max(crop.top + crop.height, 0), left : max(crop.left + crop.width, 0)] > 0
+    rows, columns = torch.nonzero(some.any(dim=1))[:, 0], torch.nonzero(some.any(dim=0))[:, 0]
+    if len(rows) == 0:
+        return None
+    return (
+        slice(top + int(rows[0]), top + int(rows[-1]) + 1),
+        slice(left + int(columns[0]), left + int(columns[-1]) + 1),
+    )
+
+
+def _moved(span: slice, start: int) -> slice:
+    return slice(span.start - start, span.stop - start)
 
 
 def _ratio(size: tuple[int, int]) -> tuple[int, int]:

@@ -15,8 +15,9 @@ from dancedepth.models.body_maps import render_body
 from dancedepth.models.geometry import Camera
 from dancedepth.models.hdnet import HDNet, person_mask
 from dancedepth.models.inputs import Crop, NetworkInput, PosedBody, prepare_input, stack_inputs
-from dancedepth.models.paste_back import paste_back
+from dancedepth.models.paste_back import Geometry, paste_back
 from dancedepth.models.silhouettes import OPAQUE
+from dancedepth.pipeline.lookahead import ahead
 from dancedepth.pipeline.records import BodyMotion, Frame, FrameSource, GeometrySequence, ImageSequence, Observer
 from dancedepth.pipeline.storage import read_depth, read_mask, read_normals, write_depth, write_mask, write_normals
 from dancedepth.pipeline.workspace import RunFolder
@@ -98,14 +99,17 @@ def _prepared(
 def _predicted(prepared: Iterable[_Prepared | None], net: HDNet) -> Iterator[tuple[int, _Images]]:
     """Frames through the networks, as many at once as the device is quickest with."""
     at_once = AT_ONCE[next(net.parameters()).device.type]
-    waiting = (one for one in prepared if one is not None)
-    while some := list(islice(waiting, at_once)):
-        said = net.infer(stack_inputs([one.given for one in some]))
-        for row, one in enumerate(some):
-            maps = (said.depth[row], said.normals[row], said.confidence[row], person_mask(one.given)[0])
-            found = paste_back(*maps, one.crop, one.posed, one.matte)
-            confidence = (found.confidence * 255).round().to(torch.uint8)
-            yield one.index, _Images(found.depth_m.cpu().numpy(), found.normals.cpu().numpy(), confidence.cpu().numpy())
+    with ahead(one for one in prepared if one is not None) as waiting:
+        while some := list(islice(waiting, at_once)):
+            said = net.infer(stack_inputs([one.given for one in some]))
+            for row, one in enumerate(some):
+                maps = (said.depth[row], said.normals[row], said.confidence[row], person_mask(one.given)[0])
+                yield one.index, _images(paste_back(*maps, one.crop, one.posed, one.matte))
+
+
+def _images(found: Geometry) -> _Images:
+    confidence = (found.confidence * 255).round().to(torch.uint8)
+    return _Images(found.depth_m.cpu().numpy(), found.normals.cpu().numpy(), confidence.cpu().numpy())
 
 
 @dataclass(frozen=True)

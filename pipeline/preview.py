@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ MARGIN_M = 0.25
 USUAL_REACH = 75
 """Percentile of the frames' farthest reach that the view has room for; a portrait of the widest pose would be small."""
 CRF = 23
+AT_ONCE = 2
+"""Frames that are drawn side by side: much of the work is single steps on small arrays, which leave cores idle."""
 STRIPS = 8
 """Frames that the report shows, at most."""
 
@@ -65,8 +68,7 @@ def write_preview(
     shape = (2 * size.width, 2 * size.height) if wide else (4 * size.width, size.height)
     with video_writer(path, *shape, fps, CRF, "veryfast") as stream:
         written = 0
-        for frame, panels in _loaded(frames, panels_of, count):
-            pictures = [*panels, shown.around(frame.index)]
+        for frame, pictures in _drawn(frames, panels_of, shown, count):
             rows = [pictures[:2], pictures[2:]] if wide else [pictures]
             image = np.concatenate([np.concatenate(row, axis=1) for row in rows])
             due = round((float(rig.times_s[frame.index]) - float(rig.times_s[0])) * fps) + 1
@@ -74,7 +76,7 @@ def write_preview(
                 stream.write(np.ascontiguousarray(image).data)
             written = due
             if frame.index in chosen:
-                strips.append(Strip(frame.time_s, [*panels, shown.over(frame.index, panels[0])]))
+                strips.append(Strip(frame.time_s, [*pictures[:3], shown.over(frame.index, pictures[0])]))
             observer.advanced()
     return strips
 
@@ -117,18 +119,21 @@ class Shown:
         return render(self._surface, cam, self._clip_camera, look="clay", background=picture)
 
 
-def _loaded(
-    frames: FrameSource, panels: Panels, count: int
+def _drawn(
+    frames: FrameSource, panels: Panels, shown: Shown, count: int
 ) -> Iterator[tuple[Frame, list[UInt8[np.ndarray, "y x 3"]]]]:
-    """Frames with their panels; the next one's are made while this one's are used."""
-    with ThreadPoolExecutor(1) as maker:
-        waiting = None
+    """Frames with their panels and the moving surface, in order; some are drawn while others are used."""
+
+    def draw(frame: Frame) -> tuple[Frame, list[UInt8[np.ndarray, "y x 3"]]]:
+        return frame, [*panels.of(frame), shown.around(frame.index)]
+
+    with ThreadPoolExecutor(AT_ONCE) as painters:
+        waiting: deque[Future[tuple[Frame, list[UInt8[np.ndarray, "y x 3"]]]]] = deque()
         for frame in frames:
             if frame.index >= count:
                 break
-            coming = (frame, maker.submit(panels.of, frame))
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
+            waiting.append(painters.submit(draw, frame))
+            if len(waiting) > AT_ONCE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -63,6 +63,10 @@ def render(
         color = normal * np.array([0.5, -0.5, -0.5], np.float32) + 0.5
     else:
         color = color * (AMBIENT + (1 - AMBIENT) * np.clip(normal @ LIGHT, 0, 1))[:, None]
+    if background is None and oversampling == 1:
+        plain = np.full((*seen.shape, 3), round(BACKGROUND * 255), np.uint8)
+        plain[seen] = np.rint(color.clip(0, 1) * 255)
+        return plain
     picture = np.full((*seen.shape, 3), BACKGROUND, np.float32)
     if background is not None:
         picture = np.repeat(np.repeat(background, oversampling, 0), oversampling, 1).astype(np.float32) / 255
