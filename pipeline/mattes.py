@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 from dancedepth.models.matting import Matting
 from dancedepth.pipeline.config import MattesConfig
 from dancedepth.pipeline.errors import PersonError
+from dancedepth.pipeline.lookahead import ahead
 from dancedepth.pipeline.ownership import restrict_to_dancer
 from dancedepth.pipeline.records import FrameSource, ImageSequence, Observer, Tracks
 from dancedepth.pipeline.storage import read_mask, write_mask
@@ -46,14 +47,15 @@ def cut_out(
     window = dancer_window(tracks)
     matting.reset()
     indices = []
-    for frame in frames:
-        alpha = _window_alpha(frame.rgb, window, matting, config.work_side_px, WARM_UP if frame.index == 0 else 1)
-        if tracks.dancer.found[frame.index]:
-            alpha = restrict_to_dancer(alpha, tracks, frame.index)
-            if _covers(alpha, tracks, frame.index):
-                write_mask(folder.mask(frame.index), alpha)
-                indices.append(frame.index)
-        observer.advanced()
+    with ahead(_shown(frames, window, config.work_side_px)) as early:
+        for index, seen in early:
+            alpha = _window_alpha(seen, window, tracks.frame_size, matting, WARM_UP if index == 0 else 1)
+            if tracks.dancer.found[index]:
+                alpha = restrict_to_dancer(alpha, tracks, index)
+                if _covers(alpha, tracks, index):
+                    write_mask(folder.mask(index), alpha)
+                    indices.append(index)
+            observer.advanced()
     if not indices:
         where = str(frames.info.path)
         raise PersonError("the dancer could not be cut out of any frame", where, "Try another --segmenter")
@@ -79,20 +81,33 @@ def dancer_window(tracks: Tracks) -> tuple[slice, slice]:
     return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
+def _shown(
+    frames: FrameSource, window: tuple[slice, slice], side_px: int
+) -> Iterator[tuple[int, UInt8[np.ndarray, "y x 3"]]]:
+    """The window of every frame, no larger than it need be."""
+    for frame in frames:
+        crop = frame.rgb[window]
+        height, width = crop.shape[:2]
+        scale = min(1.0, side_px / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        yield frame.index, crop if scale == 1 else cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+
+
 def _window_alpha(
-    rgb: UInt8[np.ndarray, "h w 3"], window: tuple[slice, slice], matting: Matting, side_px: int, passes: int
+    seen: UInt8[np.ndarray, "y x 3"],
+    window: tuple[slice, slice],
+    frame_size: tuple[int, int],
+    matting: Matting,
+    passes: int,
 ) -> UInt8[np.ndarray, "h w"]:
-    crop = rgb[window]
-    height, width = crop.shape[:2]
-    scale = min(1.0, side_px / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    seen = crop if scale == 1 else cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-    missing = (max(0, LEAST_SIDE_PX - size[1]), max(0, LEAST_SIDE_PX - size[0]))
+    height, width = seen.shape[:2]
+    missing = (max(0, LEAST_SIDE_PX - height), max(0, LEAST_SIDE_PX - width))
     padded = cv2.copyMakeBorder(seen, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE) if any(missing) else seen
     for _ in range(passes):
-        alpha = matting.alpha(padded)[: size[1], : size[0]]
-    full = np.zeros(rgb.shape[:2], np.uint8)
-    full[window] = alpha if scale == 1 else cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+        alpha = matting.alpha(padded)[:height, :width]
+    full = np.zeros(frame_size[::-1], np.uint8)
+    size = full[window].shape
+    full[window] = alpha if size == alpha.shape else cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_LINEAR)
     return full
 
 
