@@ -79,7 +79,7 @@ install_packages() {
     say "installing packages (a few minutes the first time)"
     "$python" -m pip install --quiet "$(grep '^uv==' requirements.lock)"
     follow_pip_settings
-    "$python" -m uv pip install --quiet --python "$python" -c requirements.lock -e '.[dev]'
+    "$python" -m uv pip install --quiet --compile-bytecode --python "$python" -c requirements.lock -e '.[dev]'
 }
 
 # uv does not read pip's settings; where only pip knows the way to a package index, tell it.
