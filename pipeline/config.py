@@ -134,10 +134,13 @@ class FusionConfig:
     """Side of the texture."""
     texture_views: int = 24
     """Frames that the texture is made from, the sharpest of as many stretches of the clip; they are held in memory."""
+    refine_poses: int = 0
+    """How often the frames' poses are held against the fused surface and fusion starts anew; an experiment."""
 
     def __post_init__(self) -> None:
         _require(self.faces >= 1000, "faces", "the surface needs a thousand triangles or more")
         _require(256 <= self.texture_px <= 8192, "texture_px", "a texture's side is 256 to 8192 pixels")
+        _require(0 <= self.refine_poses <= 10, "--refine-poses", "poses are refined 0 to 10 times")
         _require(self.texture_views >= 1, "texture_views", "the texture is made from one frame or more")
         _require(0.002 <= self.voxel_m <= 0.03, "--voxel-mm", "a voxel is 2 to 30 mm")
         _require(self.truncation_m >= 2 * self.voxel_m, "--voxel-mm", "the truncation must be two voxels or more")

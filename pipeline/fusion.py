@@ -18,6 +18,7 @@ from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, FrameView, ma
 from dancedepth.pipeline.integration import integrating
 from dancedepth.pipeline.keyframes import Keyframe, choose_keyframes, keyframe
 from dancedepth.pipeline.lookahead import ahead
+from dancedepth.pipeline.pose_refinement import refined_motion
 from dancedepth.pipeline.records import (
     BodyMotion,
     FrameSource,
@@ -74,32 +75,55 @@ def fuse(
         PersonError: no frame is usable, or nothing was seen on the body.
     """
     started = time.perf_counter()
-    device = torch.device(device)
     usable = [i for i in geometry.depth.indices if i in set(mattes.indices) and motion.fitted[i]]
-    observer.stage_started("fusion", len(usable))
+    observer.stage_started("fusion", len(usable) * (1 + config.refine_poses))
+    inputs = _Inputs(frames, tracks, mattes, geometry, body, config, observer, torch.device(device))
+    surface = _fused(inputs, motion, usable)
+    for _ in range(config.refine_poses):
+        held = _loaded(frames, mattes, geometry, set(usable))
+        motion = refined_motion(((one.index, one.images) for one in held), motion, body, surface, config)
+        surface = _fused(inputs, motion, usable)
+    observer.stage_finished("fusion", time.perf_counter() - started, False)
+    return surface
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What fusion takes beside the motion."""
+
+    frames: FrameSource
+    tracks: Tracks
+    mattes: ImageSequence
+    geometry: GeometrySequence
+    body: BodyModel
+    config: FusionConfig
+    observer: Observer
+    device: torch.device
+
+
+def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
+    body, config, device = inputs.body, inputs.config, inputs.device
     rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
     field = BodyField(body, rest)
     volume, proxy = CanonicalVolume(field, config, device), BodyProxy(field, device)
-    chosen = choose_keyframes(usable, tracks, motion, config.texture_views) if usable else set()
+    chosen = choose_keyframes(usable, inputs.tracks, motion, config.texture_views) if usable else set()
     kept: list[Keyframe] = []
     with (
         _one_thread_an_operation(),
         integrating(volume) as integrator,
-        ahead(_loaded(frames, mattes, geometry, set(usable))) as loaded,
+        ahead(_loaded(inputs.frames, inputs.mattes, inputs.geometry, set(usable))) as loaded,
         ahead(_looks(loaded, motion, proxy, config, chosen)) as looks,
     ):
         for look in looks:
             kept += [look.keyframe] if look.keyframe else []
             if look.view is not None:
                 volume.activate(_thinned(look.view.seeds), config.truncation_m)
-                weight = max(float(tracks.sharpness[look.index]), BLURRED_WEIGHT)
+                weight = max(float(inputs.tracks.sharpness[look.index]), BLURRED_WEIGHT)
                 integrator.integrate(look.view, look.cam_from_rest, weight)
-            observer.advanced()
+            inputs.observer.advanced()
     if not volume.block_count:
         raise PersonError("no frame shows the dancer's surface", "fusion", "Check masks/ and depth/ of the run.")
-    surface = surface_from(volume, complete(volume, field, config), field, motion, kept, config)
-    observer.stage_finished("fusion", time.perf_counter() - started, False)
-    return surface
+    return surface_from(volume, complete(volume, field, config), field, motion, kept, config)
 
 
 def _thinned(points: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,8 @@ from torch.nn.functional import max_pool2d, normalize
 MIDDLE_VOXEL = SIDE // 2 * (1 + SIDE + SIDE**2)
 BACK_COS = 0.6
 """Blocks whose body surface is turned away from the camera by more than this show nothing to it."""
+FACING = 0.5, 1.5
+"""A voxel counts by the cosine between its body normal and the surface seen: this much, and so much more by it."""
 BLOCKS_AT_ONCE = 512
 """Blocks integrated at once: what they need fits the processor's cache."""
 CARVE_TRUNCATIONS = 1.5
@@ -130,7 +132,7 @@ def _integrate_blocks(
     gaps = [at[:, k] - seen[..., POINT.start + k] for k in range(3)]
     normals = [seen[..., NORMAL.start + k] for k in range(3)]
     signed = _dot(gaps, normals)
-    facing = (0.5 + 1.5 * _dot(list(axis.unbind(dim=1)), normals)).clamp_(0, 1)
+    facing = (FACING[0] + FACING[1] * _dot(list(axis.unbind(dim=1)), normals)).clamp_(0, 1)
     away = [points[:, k] - seen[..., CANONICAL.start + k] for k in range(3)]
     same_part = _dot(away, away).sqrt_() < STRETCH * _dot(gaps, gaps).sqrt_() + seen[..., TOLERANCE]
     weight = seen[..., WEIGHT] * (inside & same_part) * facing * frame_weight

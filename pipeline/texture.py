@@ -109,7 +109,7 @@ def bake(
         rows = np.flatnonzero((made.share[k][corners].max(axis=1) > NOTICED)[texel_face])
         mixed = np.column_stack([made.share[k], posed[k], made.shift[k]])
         values = _interpolate(mixed, corners[texel_face[rows]], bary[rows])
-        pixels = _looked_up(frames[k].rgb, pixels_of(values[:, 1:4], frames[k].camera))
+        pixels = looked_up(frames[k].rgb, pixels_of(values[:, 1:4], frames[k].camera))
         return rows, values[:, :1], values[:, :1] * (pixels * looks.gain[k] + values[:, 4:])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
@@ -142,7 +142,7 @@ def _interpolate(
     return result
 
 
-def _looked_up(rgb: UInt8[np.ndarray, "h w 3"], at_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
+def looked_up(rgb: UInt8[np.ndarray, "h w 3"], at_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
     """Bilinear colours 0-1 at image positions (pixel centres at +0.5)."""
     rows = max(1, -(-len(at_px) // ROWS_AT_ONCE))
     places = np.zeros((rows * ROWS_AT_ONCE, 2), np.float32)

@@ -203,5 +203,6 @@ def _pattern(points: torch.Tensor) -> torch.Tensor:
 
 def _tracks(count: int, camera: Camera) -> Tracks:
     box = np.array([0.0, 0.0, camera.width, camera.height])
-    person = Track(1, np.tile(box, (count, 1)), np.zeros((count, 17, 2)), np.ones((count, 17)), np.ones(count))
+    person = Track.unseen(1, count)
+    person.boxes_px[:], person.keypoints_px[:], person.confidence[:], person.score[:] = box, 0.0, 1.0, 1.0
     return Tracks(np.arange(count) / 12, np.ones(count), np.zeros(count), (person,), 0, (camera.width, camera.height))
