@@ -9,7 +9,7 @@ from fusion; the textured surface is rendered into it and held against the video
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +32,16 @@ from dancedepth.pipeline.ingredients import find_ingredients
 from dancedepth.pipeline.manifest import read_manifest
 from dancedepth.pipeline.mattes import load_mattes
 from dancedepth.pipeline.pose_refinement import refined_motion
-from dancedepth.pipeline.records import BodyMotion, Frame, GeometrySequence, ImageSequence, Silent, Surface, Tracks
+from dancedepth.pipeline.records import (
+    BodyMotion,
+    Frame,
+    GeometrySequence,
+    ImageSequence,
+    Silent,
+    Surface,
+    Tracks,
+    VideoInfo,
+)
 from dancedepth.pipeline.surface import pose_surface, vertex_normals, welded
 from dancedepth.pipeline.surface_distance import SurfacePair
 from dancedepth.pipeline.texture import looked_up
@@ -50,12 +59,25 @@ SSIM_SIGMA_PX, SSIM_C1, SSIM_C2 = 1.5, 0.01**2, 0.03**2
 """As in Wang et al. 2004."""
 
 
+class HeldFrames(list[Frame]):
+    """Frames in memory, as a `FrameSource`."""
+
+    info: VideoInfo
+    expected_frames: int | None = None
+
+    @classmethod
+    def of(cls, frames: Iterable[Frame], info: VideoInfo) -> HeldFrames:
+        """These frames of the clip that `info` describes."""
+        held = cls(frames)
+        held.info, held.expected_frames = info, len(held)
+        return held
+
+
 @dataclass(frozen=True)
 class Material:
     """All that fusion takes, of one clip."""
 
-    frames: list[Frame]
-    info: Any
+    frames: HeldFrames
     tracks: Tracks
     mattes: ImageSequence
     geometry: GeometrySequence
@@ -76,13 +98,6 @@ class Scores:
     """From the true ones, roots laid on one another."""
     psnr_db: float
     ssim: float
-
-
-class _Held(list[Frame]):
-    """Frames in memory, as a `FrameSource`."""
-
-    info: Any = None
-    expected_frames: int | None = None
 
 
 def parts(
@@ -123,7 +138,7 @@ def material_of_run(clip: Path, run: Path) -> Material:
     mattes = load_mattes(folder, folder.image_indices("masks"))
     geometry = load_geometry(folder, folder.image_indices("depth"))
     tracks, motion = storage.read_tracks(folder.tracks), storage.read_motion(folder.motion)
-    return Material(list(video), video.info, tracks, mattes, geometry, motion, truth)
+    return Material(HeldFrames.of(video, video.info), tracks, mattes, geometry, motion, truth)
 
 
 def with_true_depth(clip: Path, run: Path) -> Material:
@@ -192,8 +207,7 @@ VARIANTS: dict[str, Callable[[], Any]] = {
 
 def scored(material: Material, body: BodyModel, config: FusionConfig, refine: bool) -> Scores:
     """Fuse all but the held-out frames, and measure."""
-    kept = _Held(frame for frame in material.frames if frame.index % HELD_OUT)
-    kept.info, kept.expected_frames = material.info, len(kept)
+    kept = HeldFrames.of((frame for frame in material.frames if frame.index % HELD_OUT), material.frames.info)
     geometry, motion = _without_held_out(material.geometry), material.motion
     arguments = kept, material.tracks, material.mattes, geometry
     surface = fusion.fuse(*arguments, motion, body, config, Silent())

@@ -249,9 +249,11 @@ def _canonical(
     source = _nearest_true(agrees)[some]
     corners, shares = proxy.faces[raster.face_index.view(-1)[source]], raster.barycentric.view(-1, 3)[source]
     table = torch.cat((proxy.points, posed, turns), dim=1)
-    lent = sum(table.index_select(0, corners[:, k]) * shares[:, k : k + 1] for k in range(3))
+    parts = [table.index_select(0, corners[:, k]) * shares[:, k : k + 1] for k in range(3)]
+    lent = parts[0] + parts[1] + parts[2]
     offset = points[some] - lent[:, 3:6]
-    back = sum(offset[:, k : k + 1] * lent[:, 6 + 3 * k : 9 + 3 * k] for k in range(3))
+    x, y, z = (offset[:, k : k + 1] * lent[:, 6 + 3 * k : 9 + 3 * k] for k in range(3))
+    back = x + y + z
     place[some], off_m[some] = lent[:, :3] + back, offset.norm(dim=-1)
     return place, off_m
 
