@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import torch
 from dancedepth.models.inputs import NetworkInput, extend_outwards
+from dancedepth.models.normal_integration import integrate_normals
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
@@ -82,11 +83,17 @@ class HDNet(nn.Module):
 
     @torch.inference_mode()
     def infer(self, given: NetworkInput) -> Prediction:
-        """The same for use: on the network's device, with autocast where that is CUDA; answers in single precision."""
+        """For use: on the network's device, with autocast where that is CUDA; answers in single precision.
+
+        The depth takes its fine relief from the normals, which are sharper.
+        """
         device = next(self.parameters()).device
+        given = given.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            said = self(given.to(device))
-        return Prediction(said.normals.float(), said.normal_scale.float(), said.depth.float(), said.depth_scale.float())
+            said = self(given)
+        normals, depth = said.normals.float(), said.depth.float() + given.root_depth
+        depth = integrate_normals(depth, normals, person_mask(given), given.rays) - given.root_depth
+        return Prediction(normals, said.normal_scale.float(), depth, said.depth_scale.float())
 
 
 class NormalNet(nn.Module):
