@@ -42,7 +42,7 @@ types: environment build/types/dancedepth  ## mypy
 build/types/dancedepth:  # mypy wants folders that are named as the packages are
 	@mkdir -p $@ && ln -sfn ../../../cli $@/cli && ln -sfn ../../../models $@/models && ln -sfn ../../../pipeline $@/pipeline
 
-bench: setup  ## seconds a frame by stage, memory against the clip's length; VIDEO=clip.mp4 takes a clip of yours
+bench: setup  ## seconds a frame by stage and in all, networks alone, memory: one JSON; VIDEO=clip.mp4 takes a clip of yours
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/run.py bench-out $(if $(VIDEO),--video "$(VIDEO)")
 
 lock: environment  ## pin the tested versions anew, keeping those that still fit

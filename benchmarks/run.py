@@ -1,11 +1,12 @@
-"""What a whole run costs: seconds a frame by stage, and memory against the clip's length.
+"""What a run costs: every stage and the whole, of a small, a large and a long clip, beside its networks alone.
 
-    python benchmarks/run.py bench-out [--video clip.mp4] [--seconds 4] [--times 4]
+    python benchmarks/run.py bench-out [--video clip.mp4] [--seconds 4] [--times 4] [--device cpu --device cuda]
 
-Without --video, the clip is rendered by `dancedepth synth` at 1080x1920 and 12 fps. The clip and the same clip looped
-`--times` times are reconstructed in processes of their own; peak memory is that of the whole process, as the system
-counts it. Seconds depend on the machine, so ratios within one benchmark are given beside them: above all that of the
-whole run to what cannot be saved, the networks' bare inference on the same frames plus the fit and the fusion.
+Without --video, the large clip is rendered by `dancedepth synth` at 1080x1920 and 12 fps. The small one is the same at
+half the size, the long one the same looped `--times` times. Each is reconstructed on every device there is, in a
+process of its own. Seconds depend on the machine, and on a shared one the clock says little: processor time is given
+beside it, and the ratio of each to what cannot be saved: the networks' bare inference on the same frames plus the fit
+and the fusion. The depth networks' own times by preset and device (`benchmarks/networks.py`) are in the same file.
 Writes bench.json.
 """
 
@@ -13,72 +14,64 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-import cv2
-import numpy as np
+import networks
+import torch
 import typer
-from dancedepth.pipeline.config import RunConfig
-from dancedepth.pipeline.device import choose_device
-from dancedepth.pipeline.frames import open_video
-from dancedepth.pipeline.ingredients import find_ingredients
-from dancedepth.pipeline.manifest import read_manifest
+from bare import bare_inference
 from dancedepth.pipeline.probe import ffmpeg_binary
-from dancedepth.pipeline.storage import write_json
-from dancedepth.pipeline.workspace import RunFolder
+from dancedepth.pipeline.storage import read_json, write_json
 from rich.console import Console
 from rich.table import Table
+from stage_cost import Seconds, StageCosts
 
 SIZE = "1080x1920"
 FPS = 12
-BARE_FRAMES = 24
 NOT_NETWORKS = ("body_motion", "fusion")
 """Stages that count in full among what cannot be saved."""
+AIM = 1.3
+"""Of the ratio."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run."""
+    """Of one clip on one device, seconds a frame."""
 
-    video: str
+    clip: str
+    device: str
+    width: int
+    height: int
     frames: int
-    seconds_per_frame: dict[str, float]
-    """By stage."""
-    total_seconds_per_frame: float
-    """Of all stages."""
-    cpu_seconds_per_frame: float
-    """Of the process and its children, start-up included."""
+    stages: dict[str, Seconds]
+    all_stages: Seconds
+    networks: dict[str, Seconds]
+    """Bare inference on frames that lie in memory."""
+    over_bare: Seconds
+    """All stages over bare inference, fit and fusion together: ratios, not seconds."""
+    start_s: Seconds
+    """What the process took besides its stages, in all: loading libraries and weights, hashing."""
     peak_memory_mb: float
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The clip, the looped clip, and their ratios."""
+class Benchmark:
+    """The whole of bench.json."""
 
     machine: str
     cores: int
-    short: Cost
-    long: Cost
-    frames_ratio: float
+    devices: tuple[str, ...]
+    clips: tuple[Cost, ...]
     memory_ratio: float
-    """1: flat in the clip's length."""
-    seconds_per_frame_ratio: float
+    """Of the long clip to the large one on the first device; 1: flat in the clip's length."""
+    frames_ratio: float
+    seconds_a_frame_ratio: Seconds
     """1: linear in the clip's length."""
-    share_of_time: dict[str, float]
-    """Of each stage in the long run."""
-    networks_seconds_per_frame: dict[str, float]
-    """Bare inference on frames that lie in memory: the median."""
-    over_bare: float
-    """Seconds of the long run over bare inference, fit and fusion together; the aim is 1.3."""
+    depth_networks: tuple[networks.Cost, ...]
 
 
 def bench(
@@ -86,12 +79,16 @@ def bench(
     video: Annotated[Path | None, typer.Option(help="A clip of your own; else one is rendered.")] = None,
     seconds: Annotated[float, typer.Option(help="Length of the rendered clip.")] = 4.0,
     times: Annotated[int, typer.Option(min=2, help="How often the long clip repeats the short one.")] = 4,
+    device: Annotated[list[str] | None, typer.Option(help="cpu, cuda; by default what there is.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Of each depth network.")] = 10,
 ) -> None:
-    """Measure a run and a longer one; write OUT/bench.json."""
+    """Measure runs and networks; write OUT/bench.json."""
     out.mkdir(parents=True, exist_ok=True)
-    clip = video or rendered(out / "clip", seconds)
-    short, long = cost(clip, out / "short"), cost(looped(clip, times, out / "long.mp4"), out / "long")
-    result = compare(short, long, bare_inference(clip))
+    devices = tuple(device or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+    large = video or rendered(out / "clip", seconds)
+    clips = {"small": halved(large, out / "small.mp4"), "large": large, "long": looped(large, times, out / "long.mp4")}
+    costs = tuple(cost(name, clip, out, on) for on in devices for name, clip in clips.items())
+    result = summary(costs, devices, tuple(networks.costs(devices, repeats)))
     write_json(out / "bench.json", asdict(result))
     show(result)
 
@@ -99,89 +96,104 @@ def bench(
 def rendered(folder: Path, seconds: float) -> Path:
     """A rendered clip of the benchmark's size; one that is there already is kept."""
     if not (folder / "truth" / "truth.json").is_file():
-        dancedepth("synth", str(folder), "--seconds", str(seconds), "--fps", str(FPS), "--size", SIZE)
+        program = str(Path(sys.executable).with_name("dancedepth"))
+        size = ["--seconds", str(seconds), "--fps", str(FPS), "--size", SIZE]
+        subprocess.run([program, "synth", str(folder), *size], check=True)
     return folder / "video.mp4"
+
+
+def halved(video: Path, out: Path) -> Path:
+    """The same clip at half the width and height."""
+    return _converted(["-i", str(video), "-vf", "scale=trunc(iw/4)*2:trunc(ih/4)*2", "-crf", "16"], out)
 
 
 def looped(video: Path, times: int, out: Path) -> Path:
     """The same clip, `times` times over, without coding it again."""
-    command = [str(ffmpeg_binary()), "-v", "error", "-y", "-stream_loop", str(times - 1), "-i", str(video)]
-    subprocess.run([*command, "-an", "-c", "copy", str(out)], check=True)
+    return _converted(["-stream_loop", str(times - 1), "-i", str(video), "-c", "copy"], out)
+
+
+def _converted(arguments: list[str], out: Path) -> Path:
+    subprocess.run([str(ffmpeg_binary()), "-v", "error", "-y", *arguments, "-an", str(out)], check=True)
     return out
 
 
-def cost(video: Path, run: Path) -> Cost:
-    """Reconstruct in a process of its own, from the start, and read what it says it took."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    dancedepth("reconstruct", str(video), "-o", str(run), "--fps", str(FPS), "--overwrite")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    manifest = read_manifest(RunFolder(run).manifest)
-    frames = len(manifest.frames)
-    stages = {stage.name: stage.seconds / frames for stage in manifest.stages}
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(video.name, frames, stages, sum(stages.values()), cpu / frames, manifest.peak_memory_mb)
+def cost(name: str, clip: Path, out: Path, device: str) -> Cost:
+    """Reconstruct in a process of its own, and measure its networks alone."""
+    run = out / f"{name}_{device}"
+    script = Path(__file__).with_name("stage_cost.py")
+    options = ["--fps", str(FPS), "--device", device]
+    subprocess.run([sys.executable, str(script), str(clip), str(run), *options], check=True)
+    values = read_json(run.with_name(f"{run.name}.json"))
+    stages = {stage: Seconds(**taken) for stage, taken in values.pop("stages").items()}
+    taken = StageCosts(stages=stages, whole=Seconds(**values.pop("whole")), **values)
+    return _cost(name, device, taken, bare_inference(clip, run, FPS, device))
 
 
-def dancedepth(*arguments: str) -> None:
-    """Run the program."""
-    subprocess.run([str(Path(sys.executable).with_name("dancedepth")), *arguments], check=True)
+def _cost(name: str, device: str, taken: StageCosts, bare: dict[str, Seconds]) -> Cost:
+    a_frame = {stage: _scaled(seconds, 1 / taken.frames) for stage, seconds in taken.stages.items()}
+    everything = _sum(a_frame)
+    least = _sum({**bare, **{stage: a_frame[stage] for stage in NOT_NETWORKS}})
+    return Cost(
+        name,
+        device,
+        taken.width,
+        taken.height,
+        taken.frames,
+        a_frame,
+        everything,
+        bare,
+        _ratio(everything, least),
+        taken.whole.since(_sum(taken.stages)),
+        taken.peak_memory_mb,
+    )
 
 
-def bare_inference(video: Path) -> dict[str, float]:
-    """Median seconds a frame of the detector and the segmenter, at the sizes and on the device that a run uses."""
-    config, device = RunConfig(), choose_device("auto")
-    frames = [frame.rgb for frame in islice(open_video(video, config.frames), BARE_FRAMES)]
-    ready = find_ingredients(config, device)
-    detector, matting = ready.detector(), ready.matting()
-    scale = min(1.0, config.mattes.work_side_px / max(frames[0].shape[:2]))
-    size = (round(frames[0].shape[1] * scale), round(frames[0].shape[0] * scale))
-    small = [cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) for rgb in frames]
-    return {"tracks": _median(detector.detect, frames), "mattes": _median(matting.alpha, small)}
-
-
-def _median(infer: Callable[[np.ndarray], object], images: list[np.ndarray]) -> float:
-    taken = []
-    for image in images:
-        started = time.perf_counter()
-        infer(image)
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
-
-
-def compare(short: Cost, long: Cost, networks: dict[str, float]) -> Comparison:
-    """Ratios of a run to a longer one of the same clip."""
-    total = long.total_seconds_per_frame
-    least = sum(networks.values()) + sum(long.seconds_per_frame[name] for name in NOT_NETWORKS)
-    return Comparison(
+def summary(costs: tuple[Cost, ...], devices: tuple[str, ...], nets: tuple[networks.Cost, ...]) -> Benchmark:
+    """The costs, and how they grow with the clip's length."""
+    first = {one.clip: one for one in costs if one.device == devices[0]}
+    large, long = first["large"], first["long"]
+    return Benchmark(
         machine=platform.processor() or platform.machine(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        short=short,
-        long=long,
-        frames_ratio=long.frames / short.frames,
-        memory_ratio=long.peak_memory_mb / short.peak_memory_mb,
-        seconds_per_frame_ratio=total / short.total_seconds_per_frame,
-        share_of_time={name: seconds / total for name, seconds in long.seconds_per_frame.items()},
-        networks_seconds_per_frame=networks,
-        over_bare=total / least,
+        devices=devices,
+        clips=costs,
+        memory_ratio=long.peak_memory_mb / large.peak_memory_mb,
+        frames_ratio=long.frames / large.frames,
+        seconds_a_frame_ratio=_ratio(long.all_stages, large.all_stages),
+        depth_networks=nets,
     )
 
 
-def show(result: Comparison) -> None:
-    """A table on the terminal."""
-    short, long = result.short, result.long
-    title = f"Seconds a frame on {result.cores} cores"
-    table = Table("stage", f"{short.frames} frames", f"{long.frames} frames", "share", title=title)
-    for name, share in result.share_of_time.items():
-        seconds = short.seconds_per_frame[name], long.seconds_per_frame[name]
-        table.add_row(name, *(f"{value:.3f}" for value in seconds), f"{share:.0%}")
-    table.add_row("all", f"{short.total_seconds_per_frame:.3f}", f"{long.total_seconds_per_frame:.3f}", "")
-    table.add_row("CPU", f"{short.cpu_seconds_per_frame:.3f}", f"{long.cpu_seconds_per_frame:.3f}", "")
-    table.add_row(
-        "memory", f"{short.peak_memory_mb:.0f} MB", f"{long.peak_memory_mb:.0f} MB", f"x{result.memory_ratio:.2f}"
-    )
+def _sum(parts: dict[str, Seconds]) -> Seconds:
+    return Seconds(sum(one.wall for one in parts.values()), sum(one.cpu for one in parts.values()))
+
+
+def _scaled(seconds: Seconds, by: float) -> Seconds:
+    return Seconds(seconds.wall * by, seconds.cpu * by)
+
+
+def _ratio(one: Seconds, other: Seconds) -> Seconds:
+    return Seconds(one.wall / other.wall, one.cpu / other.cpu)
+
+
+def show(result: Benchmark) -> None:
+    """Tables on the terminal."""
+    heads = [f"{one.clip} ({one.device})\n{one.width}x{one.height}, {one.frames} frames" for one in result.clips]
+    table = Table("", *heads, title=f"Seconds a frame on {result.cores} cores: on the clock / of processors")
+    for stage in result.clips[0].stages:
+        table.add_row(stage, *(_text(one.stages[stage]) for one in result.clips))
+    table.add_row("all stages", *(_text(one.all_stages) for one in result.clips), end_section=True)
+    for name in result.clips[0].networks:
+        table.add_row(f"bare {name}", *(_text(one.networks[name]) for one in result.clips))
+    table.add_row(f"over bare, fit, fusion (aim {AIM})", *(_text(one.over_bare) for one in result.clips))
+    table.add_row("start, seconds", *(_text(one.start_s) for one in result.clips))
+    table.add_row("memory", *(f"{one.peak_memory_mb:.0f} MB" for one in result.clips))
     Console().print(table)
-    bare = ", ".join(f"{name} {seconds:.3f}" for name, seconds in result.networks_seconds_per_frame.items())
-    Console().print(f"bare inference: {bare} s a frame; the whole run takes {result.over_bare:.2f} times what it must")
+    networks.show(result.depth_networks)
+
+
+def _text(seconds: Seconds) -> str:
+    return f"{seconds.wall:.3f} / {seconds.cpu:.3f}"
 
 
 if __name__ == "__main__":

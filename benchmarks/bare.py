@@ -1,0 +1,91 @@
+"""The networks of a run alone: seconds a frame on inputs that lie in memory, at a run's sizes and on its device."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from dancedepth.models.hdnet import HDNet
+from dancedepth.models.inputs import NetworkInput, prepare_input, stack_inputs
+from dancedepth.pipeline.config import FramesConfig, RunConfig
+from dancedepth.pipeline.depths import AT_ONCE, posed_body
+from dancedepth.pipeline.frames import open_video
+from dancedepth.pipeline.ingredients import Ingredients, find_ingredients
+from dancedepth.pipeline.records import Frame
+from dancedepth.pipeline.storage import read_mask, read_motion
+from dancedepth.pipeline.workspace import RunFolder
+from stage_cost import Seconds
+
+FRAMES = 16
+
+
+def bare_inference(video: Path, run: Path, fps: float, device: str) -> dict[str, Seconds]:
+    """Medians a frame, by network, of a run that was made of `video`."""
+    config = RunConfig(device=device, frames=FramesConfig(fps=fps))
+    frames = list(islice(open_video(video, config.frames), FRAMES))
+    ready = find_ingredients(config, device)
+    detector, finder, matting = ready.detector(), ready.landmarks(), ready.matting()
+    pictures = [frame.rgb for frame in frames]
+    found = {"detector": _median(detector.detect, pictures)}
+    if finder is not None:
+        people = [(rgb, person) for rgb in pictures for person in detector.detect(rgb)[:1]]
+        found["landmarks"] = _median(lambda one: finder.find(one[0], one[1].box_px, one[1].lean_rad), people)
+    side = config.mattes.work_side_px
+    found["matting"] = _median(matting.alpha, [_within(rgb, side) for rgb in pictures])
+    net = ready.depth_networks()
+    batches = _batches(_inputs(frames, RunFolder(run), ready, net), AT_ONCE[device])
+    taken = _median(lambda given: _depths(net, given), batches)
+    each = len(batches[0].alpha)
+    return {**found, "depths": Seconds(taken.wall / each, taken.cpu / each)}
+
+
+def _depths(net: HDNet, given: NetworkInput) -> None:
+    net.infer(given)
+    if given.alpha.is_cuda:
+        torch.cuda.synchronize()
+
+
+def _inputs(frames: Sequence[Frame], run: RunFolder, ready: Ingredients, net: HDNet) -> list[NetworkInput]:
+    """What the run has given the depth networks, anew."""
+    motion, body = read_motion(run.motion), ready.body()
+    rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
+    indices = set(run.image_indices("depth"))
+    found = [
+        prepare_input(
+            torch.tensor(frame.rgb, device=body.device),
+            torch.tensor(read_mask(run.mask(frame.index)), device=body.device),
+            posed_body(motion, frame.index, body, rest),
+            motion.camera,
+            net.size,
+        )
+        for frame in frames
+        if frame.index in indices
+    ]
+    return [one[0] for one in found if one is not None]
+
+
+def _batches(inputs: list[NetworkInput], at_once: int) -> list[NetworkInput]:
+    size = min(at_once, len(inputs))
+    return [stack_inputs(inputs[k : k + size]) for k in range(0, len(inputs) - size + 1, size)]
+
+
+def _within(rgb: np.ndarray, side_px: int) -> np.ndarray:
+    scale = min(1.0, side_px / max(rgb.shape[:2]))
+    size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+
+
+def _median(infer: Callable[[Any], object], inputs: Sequence[Any]) -> Seconds:
+    infer(inputs[0])
+    taken = []
+    for one in inputs:
+        started = Seconds.now()
+        infer(one)
+        taken.append(Seconds.now().since(started))
+    return Seconds(statistics.median(one.wall for one in taken), statistics.median(one.cpu for one in taken))
