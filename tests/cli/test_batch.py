@@ -211,6 +211,13 @@ def test_wrong_options(command: Command, tmp_path: Path, options: list[str], wor
     assert not (tmp_path / "out").exists()
 
 
+def test_a_url_that_nobody_knows(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").touch()
+    command("batch", "a.mp4", "-o", "nowhere://bucket/out").assert_one_line(2, "nowhere://bucket/out", "not known")
+    assert os.listdir(tmp_path) == ["a.mp4"]  # noqa: PTH208
+
+
 def test_no_videos(command: Command, tmp_path: Path) -> None:
     command("batch", tmp_path, "-o", tmp_path / "out").assert_one_line(1, "no video here")
     assert os.listdir(tmp_path) == []  # noqa: PTH208
