@@ -33,7 +33,7 @@ def run_to_url(
     """Have `make` write a run of `video` into a scratch folder, and put it to `url`.
 
     A run that is there already is kept if it is this one and whole. The scratch folder goes when the run is put or has
-    failed; if the process is killed or interrupted, the next attempt on this machine goes on in it.
+    failed; if the process is killed or interrupted, or the store fails, the next attempt on this machine goes on in it.
 
     Raises:
         RunFolderError: `url` holds another run, or somebody else's files.
@@ -48,10 +48,10 @@ def run_to_url(
     scratch = _scratch(video, url, config)
     try:
         make(scratch)
-        _put(RunFolder(scratch), there, observer)
     except Exception:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    _put(RunFolder(scratch), there, observer)
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -185,6 +185,22 @@ def test_an_interruption_keeps_the_scratch_folder(videos: list[BatchVideo], url:
     assert seen == kept and list(scratch.iterdir()) == []
 
 
+def test_what_could_not_be_put_is_not_made_again(
+    videos: list[BatchVideo], url: str, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(self: RemoteFolder, folder: Path, names: list[str]) -> None:
+        raise StorageError("the store is gone", self.url)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RemoteFolder, "put", gone)
+        record, _ = batch(videos[:1], url)
+    assert "the store is gone" in record.videos[0].reason
+    (kept,) = scratch.iterdir()
+    assert (kept / "run.json").is_file()
+    run_to_url(videos[0].path, f"{url}/a.mp4", RunConfig(), False, Silent(), lambda out: (out / "run.json").stat())
+    assert RemoteFolder(url).read("a.mp4/report.html") == b"report" and list(scratch.iterdir()) == []
+
+
 def test_a_run_folder_is_refused(videos: list[BatchVideo], url: str) -> None:
     batch(videos, url)
     with pytest.raises(RunFolderError, match="run of one video"):
