@@ -31,6 +31,9 @@ CAVITY_M = 0.015
 
 LIMB_BONES = ("upperarm", "lowerarm", "wrist", "metacarpal", "finger", "upperleg", "lowerleg", "foot", "toe")
 """Names of the bones of arms and legs start so."""
+HAND_BONES = ("wrist", "metacarpal", "finger")
+LOWER_BONES = ("root", "pelvis", "spine05", "upperleg", "lowerleg", "foot", "toe")
+"""And of those of hands, and of hips and legs, so."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ class BodyField:
         limbs = [name.startswith(LIMB_BONES) for name in body.bone_names]
         self.limbs: Float[np.ndarray, "s"] = self.coarse.skin[:, limbs].sum(axis=1)
         """How far each coarse sample belongs to an arm or leg, 0-1."""
+        hands = [name.startswith(HAND_BONES) for name in body.bone_names]
+        self.hands: Float[np.ndarray, "s"] = self.coarse.skin[:, hands].sum(axis=1)
+        """The same for hands."""
+        below = [name.startswith(LOWER_BONES) for name in body.bone_names]
+        self.lower: Bool[np.ndarray, "s"] = self.fine.skin[:, below].sum(axis=1) > 0.5
+        """Which fine samples belong to hips and legs."""
         self._cavities = cKDTree(fine.points[hidden]) if hidden.any() else None
 
     def at(self, points: Float[np.ndarray, "q 3"]) -> FieldValues:

@@ -8,6 +8,7 @@ from dancedepth.pipeline.body_field import CAVITY_M, BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.neighbours import nearest
+from dancedepth.pipeline.skirt import find_skirt
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
 from dancedepth.pipeline.volume_sampling import interpolate_corners
 from jaxtyping import Bool, Float
@@ -21,6 +22,8 @@ LOOK_WEIGHT = 0.25
 """Weight of a usual look, for the error of the mean of several."""
 SURE_SHARE = 0.96
 """From this share on the fill is not even computed."""
+HARDLY_SEEN = 0.3, 0.7
+"""From the second share down, less and less is known of a skirt's own folds, and its outline takes their place."""
 NEAR_TSDF = 0.5
 """Voxels this near to the surface seen (in truncations) tell its distance from the body."""
 THICKNESS_RANGE_M = (-0.03, 0.3)
@@ -28,6 +31,7 @@ THICKNESS_RANGE_M = (-0.03, 0.3)
 LIMB_INSIDE_M, DENTED_M = 0.01, 0.004
 """No skin of arms and legs lies deeper in the body than the first, and no surface there deeper under the filled one
 than the second: the fit is off by more than a wrist is thick, and frames that look past it must not cut it off."""
+GLOVE_M = 0.006
 THICKNESS_PROBES = 80_000
 SMOOTHING = 0.3
 """Pull of neighbouring samples on a seen thickness; unseen thickness follows its neighbours alone."""
@@ -37,10 +41,12 @@ GRAPH_NEIGHBOURS = 10
 
 def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) -> Float[np.ndarray, "b n"]:
     """Truncated distances of every active voxel, seen or filled; activates the blocks that the filled surface needs."""
-    thickness = clothing_thickness(volume, field, config)
-    thickness = np.where(field.limbs > 0.5, np.maximum(thickness, -LIMB_INSIDE_M), thickness)
+    thickness = within_reason(clothing_thickness(volume, field, config), field)
     skin = field.fine
     shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
+    skirt = find_skirt(volume.voxels(), field, thickness)
+    if skirt is not None:
+        shell = np.concatenate((shell, skirt.shell))
     volume.activate(torch.from_numpy(shell.astype(np.float32)), volume.block_m)
     voxels = volume.voxels()
     variance = variance_of_looks(voxels) * config.truncation_m**2
@@ -50,6 +56,10 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     unsure = (seen < SURE_SHARE) | limbs
     offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
     fill = _filled(volume, field, voxels.points, offset, unsure)
+    if skirt is not None:
+        hung = np.clip(skirt.distance(voxels.points[unsure]) / config.truncation_m, -1, 1)
+        unseen = np.clip((HARDLY_SEEN[1] - seen[unsure]) / (HARDLY_SEEN[1] - HARDLY_SEEN[0]), 0, 1)
+        fill[unsure] += unseen * np.minimum(hung - fill[unsure], 0)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen
@@ -77,6 +87,13 @@ def _filled(
     near = wanted & ~(outside | inside)[:, None]
     fill[near] = np.clip((field.signed_distance(points[near]) - offset_m[near]) / truncation_m, -1, 1)
     return fill
+
+
+def within_reason(thickness_m: Float[np.ndarray, "s"], field: BodyField) -> Float[np.ndarray, "s"]:
+    """Arms and legs are no thinner than they can be, and hands wear no more than gloves, whatever they hold."""
+    thick = np.where(field.limbs > 0.5, np.maximum(thickness_m, -LIMB_INSIDE_M), thickness_m)
+    gloved: np.ndarray = np.where(field.hands > 0.5, np.minimum(thick, GLOVE_M), thick)
+    return gloved
 
 
 def clothing_thickness(volume: CanonicalVolume, field: BodyField, config: FusionConfig) -> Float[np.ndarray, "s"]:

@@ -88,6 +88,28 @@ def test_every_pixel_of_a_posed_body_finds_its_place_in_the_rest_pose(body: Body
     assert np.percentile(distance, 99) < 0.01
 
 
+def weights(sure: np.ndarray, scene: Scene, proxy: BodyProxy) -> torch.Tensor:
+    """Of all pixels of a frontal wall that the networks are so sure of."""
+    wall = plane_depth(scene.motion.camera, (0.0, 0.0, -1.0), 2.6).numpy()
+    images = FrameImages(np.full((*wall.shape, 3), 128, np.uint8), np.full(wall.shape, 255, np.uint8), wall, sure)
+    view = make_view(images, scene.motion.camera, torch.from_numpy(scene.motion.cam_from_rest[0]), proxy, 0.006)
+    assert view is not None
+    return view.rows[:, WEIGHT].view(view.camera.height, view.camera.width)
+
+
+def test_confidence_counts_against_the_frames_usual_one(scene: Scene, proxy: BodyProxy) -> None:
+    size = scene.motion.camera.height, scene.motion.camera.width
+    doubtful = weights(np.full(size, 0.1, np.float32), scene, proxy)
+    confident = weights(np.full(size, 0.9, np.float32), scene, proxy)
+    torch.testing.assert_close(doubtful, confident)
+    sure = np.full(size, 0.5, np.float32)
+    sure[:, : size[1] // 4] = 0.1
+    mixed = weights(sure, scene, proxy)
+    row, width = mixed[mixed.shape[0] // 2], mixed.shape[1]
+    assert row[width // 2] == pytest.approx(float(confident[confident.shape[0] // 2, width // 2]), abs=1e-5)
+    assert 0 < row[width // 8] < 0.3 * row[width // 2], "nine times the usual squared error"
+
+
 def test_a_frame_without_depth_is_no_view(scene: Scene, proxy: BodyProxy) -> None:
     blank = np.zeros((1080, 720), np.float32)
     transforms = torch.from_numpy(scene.motion.cam_from_rest[0])

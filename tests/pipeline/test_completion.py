@@ -1,0 +1,78 @@
+"""What fusion fills in: hands that frames look past, skirts that nobody saw from behind."""
+
+from dataclasses import replace
+
+import numpy as np
+import open3d as o3d
+import pytest
+import torch
+from dancedepth.models.body import BodyModel
+from dancedepth.models.geometry import Camera
+from dancedepth.pipeline.body_field import BodyField
+from dancedepth.pipeline.canonical import CanonicalVolume
+from dancedepth.pipeline.completion import GLOVE_M, LIMB_INSIDE_M, complete, within_reason
+from dancedepth.pipeline.config import FusionConfig
+from dancedepth.pipeline.fusion import fuse
+from dancedepth.pipeline.records import Silent
+from dancedepth.pipeline.synthesis.character import dress
+
+from tests.scenes import dressed_dancer, rest_body, still
+
+CONFIG = FusionConfig(voxel_m=0.008, truncation_m=0.03, texture_px=256, texture_views=1)
+COARSE = replace(CONFIG, voxel_m=0.012)
+SKIRT_SEED, TROUSERS_SEED = 8, 1
+
+
+@pytest.fixture(scope="module")
+def field(body: BodyModel) -> BodyField:
+    return BodyField(body, rest_body(body))
+
+
+def caster(vertices: np.ndarray, faces: np.ndarray) -> o3d.t.geometry.RaycastingScene:
+    scene = o3d.t.geometry.RaycastingScene()
+    share = o3d.core.Tensor.from_numpy
+    scene.add_triangles(share(vertices.astype(np.float32)), share(faces.astype(np.uint32)))
+    return scene
+
+
+def test_a_hand_that_frames_look_past_stays_on(field: BodyField, body: BodyModel) -> None:
+    volume = CanonicalVolume(field, CONFIG, torch.device("cpu"))
+    volume.activate(torch.from_numpy(field.fine.points), CONFIG.truncation_m)
+    hand = [name.startswith(("finger", "metacarpal")) and name.endswith(".L") for name in body.bone_names]
+    skin = field.fine.points[field.fine.skin[:, hand].sum(axis=1) > 0.9]
+    places = volume.origins[volume.slots].numpy() + volume.block_m / 2
+    there = (np.abs(places[:, None] - skin[None, ::20]).max(axis=-1) < 0.05).any(axis=1)
+    slots = volume.slots[torch.from_numpy(there)]
+    volume.tsdf[slots], volume.weight[slots] = 1.0, 50.0
+    tsdf = complete(volume, field, CONFIG)
+    vertices, faces = volume.extract(tsdf, np.ones(tsdf.shape, dtype=bool))
+    distance = caster(vertices, faces).compute_distance(o3d.core.Tensor.from_numpy(skin)).numpy()
+    assert np.percentile(distance, 95) < 0.02, "many looks past it have not cut it off"
+
+
+def test_limbs_are_not_thinner_and_hands_not_thicker_than_they_can_be(field: BodyField) -> None:
+    thin = within_reason(np.full(len(field.coarse.points), -0.03), field)
+    np.testing.assert_allclose(thin[field.limbs > 0.6], -LIMB_INSIDE_M)
+    np.testing.assert_allclose(thin[field.limbs < 0.4], -0.03)
+    thick = within_reason(np.full(len(field.coarse.points), 0.05), field)
+    np.testing.assert_allclose(thick[field.hands > 0.6], GLOVE_M)
+    np.testing.assert_allclose(thick[field.hands < 0.4], 0.05)
+
+
+@pytest.mark.parametrize(("seed", "hangs"), [(SKIRT_SEED, True), (TROUSERS_SEED, False)])
+def test_a_skirt_hangs_in_one_piece_behind_and_trousers_do_not(seed: int, hangs: bool, body: BodyModel) -> None:
+    clothed = dress(body, rest_body(body), seed=seed, detail=1)
+    scene = dressed_dancer(body, clothed, 2, still({}), Camera.centred(500.0, 300, 400))
+    parts = scene.frames, scene.tracks, scene.mattes, scene.geometry, scene.motion
+    surface = fuse(*parts, body, COARSE, Silent())
+    crotch_z = BodyField(body, rest_body(body)).fine.points
+    crotch_z = crotch_z[np.abs(crotch_z[:, 0]) < 0.01, 2].min()
+    from_behind = np.array([[0.0, 1.0, crotch_z - 0.06, 0.0, -1.0, 0.0]], np.float32)
+    found, true = (
+        1 - caster(shape.vertices, shape.faces).cast_rays(o3d.core.Tensor.from_numpy(from_behind))["t_hit"].numpy()[0]
+        for shape in (surface, scene)
+    )
+    if hangs:
+        assert found == pytest.approx(true, abs=0.06), "y of the skirt's back, which no frame saw"
+    else:
+        assert np.isinf(found)
