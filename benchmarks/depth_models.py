@@ -2,8 +2,8 @@
 
     python benchmarks/depth_models.py OUT --wardrobe DIR --mocap DIR [--weights FILE] [--models body --models hdnet]
 
-Every clip goes through the whole pipeline, from the video file, once with each depth model, and is held against its own
-truth. Clips and runs that are there are kept. Writes OUT/depth_models.json and OUT/depth_models.md.
+Every clip goes through the whole pipeline, from the video file, once with each depth model and once with the body fitted
+to keypoints alone, and is held against its own truth. Clips and runs that are there are kept. Writes OUT/depth_models.json and OUT/depth_models.md.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,14 @@ CLIPS = {
     ),
 }
 """What they wear and follow is held out of training by name."""
+MODELS = {
+    "keypoints": ("--depth-model", "body", "--landmark-model", "none"),
+    "body": ("--depth-model", "body"),
+    "hdnet": ("--depth-model", "hdnet"),
+}
+"""What each is reconstructed with; `keypoints` is the body without landmarks."""
 COLUMNS = {
+    "joints": lambda e: e.joints.root_aligned_mm,
     "normals": lambda e: e.normals.mean_deg,
     "normals, median": lambda e: e.normals.median_deg,
     "depth": lambda e: e.depth_as_is_mm,
@@ -62,11 +70,11 @@ def compare(
     wardrobe: Annotated[Path, typer.Option(help="A folder of MakeHuman clothes/, hair/ and skins/.")],
     mocap: Annotated[Path, typer.Option(help="A folder of BVH files.")],
     weights: Annotated[Path | None, typer.Option(help="Instead of those in the package.")] = None,
-    models: Annotated[list[str] | None, typer.Option(help="Depth models; may be repeated.")] = None,
+    models: Annotated[list[str] | None, typer.Option(help="Of keypoints, body, hdnet; may be repeated.")] = None,
 ) -> None:
     """Run every depth model on every clip; write and print the table."""
     rows: dict[str, dict[str, dict[str, float]]] = {}
-    for model in models or ["body", "hdnet"]:
+    for model in models or list(MODELS):
         rows[model] = {}
         for name, clip in CLIPS.items():
             rendered(out / name, clip, wardrobe, mocap)
@@ -96,7 +104,7 @@ def rendered(folder: Path, clip: Clip, wardrobe: Path, mocap: Path) -> None:
 def evaluated(clip: Path, run: Path, model: str, weights: Path | None) -> Evaluation:
     """Reconstruct and measure."""
     chosen = ["--depth-weights", str(weights)] if weights else []
-    dancedepth("reconstruct", str(clip / "video.mp4"), "-o", str(run), "--depth-model", model, *chosen)
+    dancedepth("reconstruct", str(clip / "video.mp4"), "-o", str(run), *MODELS[model], *chosen)
     return evaluate_run(run, clip)
 
 
@@ -106,13 +114,12 @@ def dancedepth(*arguments: str) -> None:
 
 
 def markdown(rows: dict[str, dict[str, dict[str, float]]]) -> str:
-    """One line a clip and model; last the ratio of each model's means to the first's."""
+    """One line a clip and model; last the ratio of each model's means to the one before."""
     lines = ["| clip | model | " + " | ".join(COLUMNS) + " |", "|---|---|" + "---:|" * len(COLUMNS)]
     for clip in (*CLIPS, "mean"):
         for model, own in rows.items():
             lines.append(f"| {clip} | {model} | " + " | ".join(f"{value:.1f}" for value in own[clip].values()) + " |")
-    first, *others = rows
-    for model in others:
+    for first, model in pairwise(rows):
         ratios = (rows[model]["mean"][title] / max(rows[first]["mean"][title], 1e-9) for title in COLUMNS)
         lines.append(f"| | {model} / {first} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
     return "\n".join(lines) + "\n"
