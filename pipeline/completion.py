@@ -57,9 +57,11 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
     fill = _filled(volume, field, voxels.points, offset, unsure)
     if skirt is not None:
-        hung = np.clip(skirt.distance(voxels.points[unsure]) / config.truncation_m, -1, 1)
-        unseen = np.clip((HARDLY_SEEN[1] - seen[unsure]) / (HARDLY_SEEN[1] - HARDLY_SEEN[0]), 0, 1)
-        fill[unsure] += unseen * np.minimum(hung - fill[unsure], 0)
+        rows = unsure & (seen < HARDLY_SEEN[1])
+        rows[rows] = skirt.reaches(voxels.points[rows], config.truncation_m)
+        hung = np.clip(skirt.distance(voxels.points[rows]) / config.truncation_m, -1, 1)
+        unseen = np.clip((HARDLY_SEEN[1] - seen[rows]) / (HARDLY_SEEN[1] - HARDLY_SEEN[0]), 0, 1)
+        fill[rows] += unseen * np.minimum(hung - fill[rows], 0)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen

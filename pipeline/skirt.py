@@ -55,6 +55,10 @@ class Skirt:
         lid = [middle + share * (rim - middle) for share in np.linspace(0, 1, count)]
         return np.concatenate((*self.outlines, *lid))
 
+    def reaches(self, points: Float[np.ndarray, "q 3"], within_m: float) -> Bool[np.ndarray, "q"]:
+        """Whether points are as high as the skirt, give or take `within_m` at the hem."""
+        return (points[:, 2] > self.hem_z - within_m) & (points[:, 2] < self.crotch_z + FADE_M)
+
     def distance(self, points: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "q"]:
         """Metres to the skirt, negative inside; far above it, where it ends in the body, large."""
         place = (points[:, 2] - self.hem_z) / SLICE_M
