@@ -2,8 +2,9 @@
 
     python benchmarks/depth_models.py OUT --wardrobe DIR --mocap DIR [--weights FILE] [--models body --models hdnet]
 
-Every clip goes through the whole pipeline, from the video file, once with each depth model and once with the body fitted
-to keypoints alone, and is held against its own truth. Clips and runs that are there are kept. Writes OUT/depth_models.json and OUT/depth_models.md.
+Every clip goes through the whole pipeline, from the video file, once with each depth model and once with the body
+fitted to keypoints alone, and is held against its own truth. Clips and runs that are there are kept. Writes
+OUT/depth_models.json and OUT/depth_models.md.
 """
 
 from __future__ import annotations
