@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Annotated, Any
 from unittest.mock import patch
 
-import cv2
 import numpy as np
 import torch
 import typer
 from dancedepth.models import metrics
 from dancedepth.models.body import BodyModel
-from dancedepth.models.raster import rasterize
 from dancedepth.pipeline import completion, evaluation, frame_view, fusion, integration, storage
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig, RunConfig
@@ -42,11 +40,11 @@ from dancedepth.pipeline.records import (
     Tracks,
     VideoInfo,
 )
-from dancedepth.pipeline.surface import pose_surface, vertex_normals, welded
+from dancedepth.pipeline.surface import vertex_normals, welded
 from dancedepth.pipeline.surface_distance import SurfacePair
-from dancedepth.pipeline.texture import looked_up
 from dancedepth.pipeline.truth import Truth, read_truth
 from dancedepth.pipeline.workspace import RunFolder
+from pictures import ssim, textured
 from scipy.spatial import cKDTree
 
 HELD_OUT = 6
@@ -55,8 +53,6 @@ SURFACE_FRAMES = 6
 """In which surfaces are compared."""
 NEAR_M = 0.03
 """Normals are compared where the surfaces are nearer than this."""
-SSIM_SIGMA_PX, SSIM_C1, SSIM_C2 = 1.5, 0.01**2, 0.03**2
-"""As in Wang et al. 2004."""
 
 
 class HeldFrames(list[Frame]):
@@ -247,7 +243,7 @@ def measured(surface: Surface, motion: BodyMotion, material: Material) -> Scores
         scores.append(metrics.surface_scores(*pair.distances(move)))
         angles.append(_normal_angle(own, posed, true, true_posed, move))
     mean = metrics.mean_scores(scores)
-    psnr, ssim = pictures(surface, motion, material)
+    psnr, alike = pictures(surface, motion, material)
     seen = float((own.at_samples(whole.observed) > evaluation.OBSERVED).mean())
     about_roots, true_about_roots = joints - joints[:, :1], true_joints - true_joints[:, :1]
     return Scores(
@@ -258,7 +254,7 @@ def measured(surface: Surface, motion: BodyMotion, material: Material) -> Scores
         seen=seen,
         joints_mm=metrics.joint_error_mm(scale * about_roots[usable], true_about_roots[usable]),
         psnr_db=psnr,
-        ssim=ssim,
+        ssim=alike,
     )
 
 
@@ -284,36 +280,9 @@ def pictures(surface: Surface, motion: BodyMotion, material: Material) -> tuple[
         real = frame.rgb / 255 * matte + 0.5 * (1 - matte)
         where = covered | (matte[..., 0] > 0.5)
         error = ((render - real) ** 2)[where].mean()
-        found.append((-10 * np.log10(error), _ssim(render, real)[where].mean()))
-    psnr, ssim = np.mean(found, axis=0)
-    return float(psnr), float(ssim)
-
-
-def textured(surface: Surface, motion: BodyMotion, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """The textured surface in one frame on grey, 0-1, and where it is."""
-    assert surface.uv is not None and surface.texture is not None
-    posed, faces = torch.from_numpy(pose_surface(surface, motion.cam_from_rest[index])), torch.from_numpy(surface.faces)
-    raster = rasterize(posed, faces, motion.camera, front_only=True)
-    uv = raster.interpolate(faces, torch.from_numpy(surface.uv)).numpy()
-    covered = raster.face_index.numpy() >= 0
-    side = len(surface.texture)
-    image = np.full((*covered.shape, 3), 0.5, np.float32)
-    image[covered] = looked_up(surface.texture, np.stack((uv[covered, 0], 1 - uv[covered, 1]), axis=1) * side)
-    return image, covered
-
-
-def _ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of grey values, pixel by pixel."""
-    x, y = a.mean(axis=-1, dtype=np.float64), b.mean(axis=-1, dtype=np.float64)
-
-    def blur(image: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(image, (0, 0), SSIM_SIGMA_PX)
-
-    mean_x, mean_y = blur(x), blur(y)
-    var_x, var_y, both = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2, blur(x * y) - mean_x * mean_y
-    above = (2 * mean_x * mean_y + SSIM_C1) * (2 * both + SSIM_C2)
-    result: np.ndarray = above / ((mean_x**2 + mean_y**2 + SSIM_C1) * (var_x + var_y + SSIM_C2))
-    return result
+        found.append((-10 * np.log10(error), ssim(render, real)[where].mean()))
+    psnr, alike = np.mean(found, axis=0)
+    return float(psnr), float(alike)
 
 
 def markdown(rows: dict[str, dict[str, list[Scores]]]) -> str:
