@@ -74,6 +74,8 @@ class BodyField:
         self.fine = _kept(fine, ~hidden)
         self.coarse = _kept(coarse, ~self._rays.enclosed(coarse.points + LIFT_M * coarse.normals))
         self.sparse = _sample(self.vertices, self.faces, dense.numpy(), SPARSE_SPACING_M)
+        self.head_bones: Bool[np.ndarray, "j"] = _below(body, "head")
+        """The head and what hangs on it."""
         limbs = [name.startswith(LIMB_BONES) for name in body.bone_names]
         self.limbs: Float[np.ndarray, "s"] = self.coarse.skin[:, limbs].sum(axis=1)
         """How far each coarse sample belongs to an arm or leg, 0-1."""
@@ -126,6 +128,14 @@ class BodyField:
             inner = near[self._rays.enclosed(points[near])]
             distance[inner] *= -1
         return distance
+
+
+def _below(body: BodyModel, top: str) -> Bool[np.ndarray, "j"]:
+    """A bone and all its descendants."""
+    inside = np.zeros(len(body.bone_names), dtype=bool)
+    for bone, parent in enumerate(body.bone_parents):
+        inside[bone] = body.bone_names[bone] == top or (parent >= 0 and inside[parent])
+    return inside
 
 
 def _blend(

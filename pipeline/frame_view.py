@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from dancedepth.models.body import skin_points
 from dancedepth.models.geometry import Camera, backproject, depth_to_normals
-from dancedepth.models.raster import rasterize
+from dancedepth.models.raster import Raster, rasterize
 from dancedepth.pipeline.body_field import SKIN_BONES_KEPT, BodyField
+from dancedepth.pipeline.head_alignment import head_aligned
 from jaxtyping import Bool, Float, Int, Num, UInt8
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
@@ -36,6 +37,9 @@ GRAZING_COS = 0.2
 """Surface seen more obliquely than this counts nothing."""
 PART_TOLERANCE_M = 0.015
 """How far the canonical place of a pixel may be off near the body; it grows with the distance from the body."""
+HEAD_SHARE, FACE_DEPTH, FACE_HEIGHT = 0.9, 0.45, 0.65
+"""Points that belong to the head by the first lie in its bare face if they lie in its front (share of its depth) and
+below its hair (share of its height)."""
 PROXY_SHARE = 0.25
 """Share of the body's triangles that are rendered to tell body parts apart."""
 
@@ -83,12 +87,24 @@ class BodyProxy:
         self.points, self.weights = torch.from_numpy(points).to(device), torch.from_numpy(weights).to(device)
         self.bones = torch.from_numpy(bones).to(device)
         self.faces = torch.from_numpy(mesh.triangle.indices.numpy()).long().to(device)
+        self.head = (self.weights * torch.from_numpy(field.head_bones).to(device)[self.bones]).sum(dim=1, keepdim=True)
+        """(v 1) how far each point belongs to the head."""
+        self.face = self.head * _bare(self.points, self.head[:, 0])[:, None]
+        """(v 1) the same for the face below the hair."""
 
     def pose(self, cam_from_rest: Float[Tensor, "j 4 4"]) -> tuple[Float[Tensor, "v 3"], Float[Tensor, "v 9"]]:
         """Posed vertices and each vertex's blended rotation."""
         posed = skin_points(self.points, self.weights, self.bones, cam_from_rest[None])[0]
         turns = cam_from_rest[:, :3, :3].reshape(-1, 9)
         return posed, (turns[self.bones] * self.weights[..., None]).sum(dim=1)
+
+
+def _bare(points: Float[Tensor, "v 3"], head: Float[Tensor, "v"]) -> Bool[Tensor, "v"]:
+    """The front of the lower head: the rest body faces -y and stands along z."""
+    own = points[head > HEAD_SHARE]
+    low, high = own.amin(dim=0), own.amax(dim=0)
+    place = (points - low) / (high - low)
+    return (head > HEAD_SHARE) & (place[:, 1] < FACE_DEPTH) & (place[:, 2] < FACE_HEIGHT)
 
 
 def make_view(
@@ -114,9 +130,13 @@ def make_view(
     small = _reduced_camera(camera, box, step)
     depth, smooth = _reduce_depth(np.ascontiguousarray(depth_m[box]), step, middle_m / camera.focal_px, device)
     matte, color = _reduced(images.alpha[box], step, device), _reduced(images.rgb[box], step, device)
+    posed, turns = proxy.pose(cam_from_rest)
+    raster = rasterize(posed, proxy.faces, small, front_only=True)
+    head, face = raster.interpolate(proxy.faces, torch.cat((proxy.head, proxy.face), dim=1)).unbind(dim=-1)
+    depth = head_aligned(depth, raster.depth_m, head, face, middle_m / small.focal_px)
     normals = depth_to_normals(depth, small)
     points = backproject(depth, small)
-    place, off_m = _canonical(points, depth, small, cam_from_rest, proxy)
+    place, off_m = _canonical(points, depth, raster, torch.cat((proxy.points, posed, turns), dim=1), proxy.faces)
     weight = _angle_weight(points, normals) * _edge_weight(smooth & (matte > 0.5)) * matte * (off_m < LOOSE_M)
     if images.confidence is not None:
         weight = weight * _trust(_reduced(images.confidence[box], step, device))
@@ -230,25 +250,22 @@ def _highest_around(image: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
 def _canonical(
     points: Float[Tensor, "h w 3"],
     depth_m: Float[Tensor, "h w"],
-    camera: Camera,
-    cam_from_rest: Float[Tensor, "j 4 4"],
-    proxy: BodyProxy,
+    raster: Raster,
+    table: Float[Tensor, "v 15"],
+    faces: Int[Tensor, "f 3"],
 ) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"]]:
     """Each pixel's point carried back to the rest pose by the body point seen at it, and how far it is from that.
 
     Where the body is not seen near the pixel's depth (hair, a skirt beside the legs), the nearest pixel that shows the
-    body lends its point.
+    body lends its point. `table` holds the body's vertices at rest, posed, and their rotations.
     """
-    posed, turns = proxy.pose(cam_from_rest)
-    raster = rasterize(posed, proxy.faces, camera, front_only=True)
     agrees = (raster.depth_m > 0) & (depth_m > 0) & ((raster.depth_m - depth_m).abs() < AGREE_M)
     place, off_m = torch.zeros_like(points), torch.full_like(depth_m, torch.inf)
     if not bool(agrees.any()):
         return place, off_m
     some = depth_m > 0
     source = _nearest_true(agrees)[some]
-    corners, shares = proxy.faces[raster.face_index.view(-1)[source]], raster.barycentric.view(-1, 3)[source]
-    table = torch.cat((proxy.points, posed, turns), dim=1)
+    corners, shares = faces[raster.face_index.view(-1)[source]], raster.barycentric.view(-1, 3)[source]
     parts = [table.index_select(0, corners[:, k]) * shares[:, k : k + 1] for k in range(3)]
     lent = parts[0] + parts[1] + parts[2]
     offset = points[some] - lent[:, 3:6]
