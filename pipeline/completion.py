@@ -44,7 +44,7 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     thickness = within_reason(clothing_thickness(volume, field, config), field)
     skin = field.fine
     shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
-    skirt = find_skirt(volume.voxels(), field, thickness)
+    skirt = find_skirt(volume.voxels(), field, thickness) if config.skirt else None
     if skirt is not None:
         shell = np.concatenate((shell, skirt.shell))
     volume.activate(torch.from_numpy(shell.astype(np.float32)), volume.block_m)
