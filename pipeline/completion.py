@@ -35,7 +35,7 @@ GLOVE_M = 0.006
 THICKNESS_PROBES = 80_000
 SMOOTHING = 0.3
 """Pull of neighbouring samples on a seen thickness; unseen thickness follows its neighbours alone."""
-PULL_TO_MEDIAN = 1e-3
+PULL_TO_MEDIAN = 0.03
 GRAPH_NEIGHBOURS = 10
 
 

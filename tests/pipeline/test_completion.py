@@ -59,16 +59,12 @@ def test_limbs_are_not_thinner_and_hands_not_thicker_than_they_can_be(field: Bod
     np.testing.assert_allclose(thick[field.hands < 0.4], 0.05)
 
 
-@pytest.mark.parametrize(
-    ("seed", "skirt", "hangs"), [(SKIRT_SEED, True, True), (SKIRT_SEED, False, False), (TROUSERS_SEED, True, False)]
-)
-def test_a_skirt_hangs_in_one_piece_behind_and_trousers_do_not(
-    seed: int, skirt: bool, hangs: bool, body: BodyModel
-) -> None:
+@pytest.mark.parametrize(("seed", "hangs"), [(SKIRT_SEED, True), (TROUSERS_SEED, False)])
+def test_a_skirt_hangs_in_one_piece_behind_and_trousers_do_not(seed: int, hangs: bool, body: BodyModel) -> None:
     clothed = dress(body, rest_body(body), seed=seed, detail=1)
     scene = dressed_dancer(body, clothed, 2, still({}), Camera.centred(500.0, 300, 400))
     parts = scene.frames, scene.tracks, scene.mattes, scene.geometry, scene.motion
-    surface = fuse(*parts, body, replace(COARSE, skirt=skirt), Silent())
+    surface = fuse(*parts, body, replace(COARSE, skirt=True), Silent())
     crotch_z = BodyField(body, rest_body(body)).fine.points
     crotch_z = crotch_z[np.abs(crotch_z[:, 0]) < 0.01, 2].min()
     from_behind = np.array([[0.0, 1.0, crotch_z - 0.06, 0.0, -1.0, 0.0]], np.float32)
