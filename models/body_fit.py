@@ -17,7 +17,7 @@ from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
 from dancedepth.models.evidence import Evidence
 from dancedepth.models.geometry import Camera, project
 from dancedepth.models.joints import FIT_JOINTS
-from dancedepth.models.pose_energy import Energy
+from dancedepth.models.pose_energy import FAR_SIGHT, Energy
 from dancedepth.models.silhouettes import Silhouettes
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -82,9 +82,9 @@ def search_headings(
     optimizer = torch.optim.Adam([{"params": [angles], "lr": 0.06}, {"params": [root], "lr": 0.03}])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.01)
     cost = torch.zeros(0)
-    for _ in range(steps):
+    for step in range(steps):
         points = moved(moments.points, model.transforms(moments, Pose(angles, root)))
-        cost = energy.evidence(points, repeated) + energy.pose(angles)
+        cost = energy.evidence(points, repeated, _reach(step / steps)) + energy.pose(angles)
         optimizer.zero_grad()
         cost.sum().backward()
         optimizer.step()
@@ -118,7 +118,8 @@ def fit_clip(
         moments = model.moments(shape)
         transforms = model.transforms(moments, Pose(angles, root))
         points = moved(moments.points, transforms)
-        cost = (energy.evidence(points, seen) + energy.pose(angles) + energy.balance(points)).sum()
+        reach = _reach(step / steps) if mattes is None else 1.0
+        cost = (energy.evidence(points, seen, reach) + energy.pose(angles) + energy.balance(points)).sum()
         cost = cost + energy.smoothness(points, angles, seen.times_s)
         cost = cost + weights.shape_prior * len(seen.times_s) * _shape_stray(shape)
         if mattes is not None and outline_weight is not None:
@@ -135,6 +136,11 @@ def fit_clip(
             shape[1] = ADULT[1]
         advanced()
     return ClipFit(Pose(angles.detach(), root.detach()), shape.detach())
+
+
+def _reach(progress: float) -> float:
+    """From `FAR_SIGHT` to one within the first half of a fit."""
+    return float(FAR_SIGHT ** max(0.0, 1 - 2 * progress))
 
 
 def silhouette_points(body: BodyModel) -> tuple[Int[Tensor, "s"], Float[Tensor, "s"]]:

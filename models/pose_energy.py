@@ -21,6 +21,8 @@ from torch import Tensor
 
 ROBUST_AT = 3.0
 """Residuals beyond this many spreads stop pulling (Geman-McClure)."""
+FAR_SIGHT = 4.0
+"""A fit starts with so many times that reach (graduated non-convexity): a limb that begins far off finds back."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,18 @@ class Energy:
             torch.tensor(columns[name], device=device, dtype=torch.float32) for name in columns
         )
 
-    def evidence(self, points_cam: Float[Tensor, "b k 3"], seen: Evidence) -> Float[Tensor, "b"]:
+    def evidence(self, points_cam: Float[Tensor, "b k 3"], seen: Evidence, reach: float = 1.0) -> Float[Tensor, "b"]:
         """Robust errors of the points in the image and of the bones' steps in depth, in spreads.
 
-        Both are weighted by squared confidence.
+        Both are weighted by squared confidence; residuals up to `reach` times `ROBUST_AT` pull.
         """
         points = points_cam[:, seen.points]
         scale = self.camera.focal_px / points[..., 2].detach().clamp_min(0.2)
         residual = (project(points, self.camera) - seen.pixels) / (scale * seen.spread_m)[..., None]
-        cost = (_robust(residual.norm(dim=-1), ROBUST_AT) * seen.confidence.square()).sum(dim=-1)
+        cost = (_robust(residual.norm(dim=-1), reach * ROBUST_AT) * seen.confidence.square()).sum(dim=-1)
         ends = points_cam[:, seen.bones, 2]
         step = (ends[..., 1] - ends[..., 0] - seen.bone_depth_m) / seen.bone_spread_m
-        steps = (_robust(step, ROBUST_AT) * seen.bone_confidence.square()).sum(dim=-1)
+        steps = (_robust(step, reach * ROBUST_AT) * seen.bone_confidence.square()).sum(dim=-1)
         return self.weights.keypoints * cost + self.weights.steps * steps
 
     def pose(self, angles: Float[Tensor, "b a 3"]) -> Float[Tensor, "b"]:

@@ -27,6 +27,8 @@ from torch import Tensor
 
 SURE = 0.3
 """Keypoints below this confidence are not used."""
+VAGUE_M = 0.05
+"""Observations that spread by this much say nothing of how well the fit meets what was seen."""
 ENOUGH_KEYPOINTS = 6
 """A frame with fewer sure keypoints is interpolated, not fitted."""
 
@@ -131,4 +133,5 @@ def _reprojection_error(fit: ClipFit, model: ArticulatedBody, seen: Evidence, ca
     moments = model.moments(fit.phenotype)
     points = moved(moments.points, model.transforms(moments, fit.pose))[:, seen.points]
     distance = (project(points, camera) - seen.pixels).norm(dim=-1)
-    return (distance * seen.confidence).sum(dim=1) / seen.confidence.sum(dim=1).clamp_min(1e-6)
+    sure = seen.confidence * (seen.spread_m < VAGUE_M)
+    return (distance * sure).sum(dim=1) / sure.sum(dim=1).clamp_min(1e-6)
