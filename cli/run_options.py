@@ -87,7 +87,6 @@ OPTIONS = (
     RunOption("--depth-weights", "depths.weights", SHAPE, "FILE"),
     RunOption("--adapt", "depths.adapt_steps", SHAPE, "STEPS"),
     RunOption("--voxel-mm", "fusion.voxel_m", SHAPE, per_unit=MM_PER_M, help="Side of a voxel of the surface, in mm."),
-    RunOption("--skirt/--no-skirt", "fusion.skirt", SHAPE),
     RunOption("--refine-poses", "fusion.refine_poses", SHAPE, "TIMES"),
     RunOption("--smoothing-hz", "rig.smoothing_hz", MOTION, "HZ"),
     RunOption("--hold-feet/--no-hold-feet", "rig.hold_feet", MOTION),

@@ -32,8 +32,7 @@ CAVITY_M = 0.015
 LIMB_BONES = ("upperarm", "lowerarm", "wrist", "metacarpal", "finger", "upperleg", "lowerleg", "foot", "toe")
 """Names of the bones of arms and legs start so."""
 HAND_BONES = ("wrist", "metacarpal", "finger")
-LOWER_BONES = ("root", "pelvis", "spine05", "upperleg", "lowerleg", "foot", "toe")
-"""And of those of hands, and of hips and legs, so."""
+"""And of those of hands, so."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,6 @@ class BodyField:
         hands = [name.startswith(HAND_BONES) for name in body.bone_names]
         self.hands: Float[np.ndarray, "s"] = self.coarse.skin[:, hands].sum(axis=1)
         """The same for hands."""
-        below = [name.startswith(LOWER_BONES) for name in body.bone_names]
-        self.lower: Bool[np.ndarray, "s"] = self.fine.skin[:, below].sum(axis=1) > 0.5
-        """Which fine samples belong to hips and legs."""
         self._cavities = cKDTree(fine.points[hidden]) if hidden.any() else None
 
     def at(self, points: Float[np.ndarray, "q 3"]) -> FieldValues:

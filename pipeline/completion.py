@@ -8,7 +8,6 @@ from dancedepth.pipeline.body_field import CAVITY_M, BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.neighbours import nearest
-from dancedepth.pipeline.skirt import find_skirt
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
 from dancedepth.pipeline.volume_sampling import interpolate_corners
 from jaxtyping import Bool, Float
@@ -22,8 +21,6 @@ LOOK_WEIGHT = 0.25
 """Weight of a usual look, for the error of the mean of several."""
 SURE_SHARE = 0.96
 """From this share on the fill is not even computed."""
-HARDLY_SEEN = 0.3, 0.7
-"""From the second share down, less and less is known of a skirt's own folds, and its outline takes their place."""
 NEAR_TSDF = 0.5
 """Voxels this near to the surface seen (in truncations) tell its distance from the body."""
 THICKNESS_RANGE_M = (-0.03, 0.3)
@@ -44,9 +41,6 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     thickness = within_reason(clothing_thickness(volume, field, config), field)
     skin = field.fine
     shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
-    skirt = find_skirt(volume.voxels(), field, thickness) if config.skirt else None
-    if skirt is not None:
-        shell = np.concatenate((shell, skirt.shell))
     volume.activate(torch.from_numpy(shell.astype(np.float32)), volume.block_m)
     voxels = volume.voxels()
     variance = variance_of_looks(voxels) * config.truncation_m**2
@@ -56,12 +50,6 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     unsure = (seen < SURE_SHARE) | limbs
     offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
     fill = _filled(volume, field, voxels.points, offset, unsure)
-    if skirt is not None:
-        rows = unsure & (seen < HARDLY_SEEN[1])
-        rows[rows] = skirt.reaches(voxels.points[rows], config.truncation_m)
-        hung = np.clip(skirt.distance(voxels.points[rows]) / config.truncation_m, -1, 1)
-        unseen = np.clip((HARDLY_SEEN[1] - seen[rows]) / (HARDLY_SEEN[1] - HARDLY_SEEN[0]), 0, 1)
-        fill[rows] += unseen * np.minimum(hung - fill[rows], 0)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen

@@ -134,9 +134,6 @@ class FusionConfig:
     """Side of the texture."""
     texture_views: int = 24
     """Frames that the texture is made from, the sharpest of as many stretches of the clip; they are held in memory."""
-    skirt: bool = False
-    """The dancer wears a skirt or a dress: what no frame saw of it hangs in one piece around both legs. Trousers in
-    loose folds look the same to fusion, so it does not guess."""
     refine_poses: int = 0
     """How often the frames' poses are held against the fused surface and fusion starts anew; an experiment."""
 
