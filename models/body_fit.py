@@ -1,4 +1,4 @@
-"""Fitting the articulated body to a clip of 2D keypoints.
+"""Fitting the articulated body to what detectors and mattes saw in a clip.
 
 All frames are fitted at once, with smoothness in time. What a single view hardly tells, the heading of the body, is
 searched: every frame is fitted from several headings, and the cheapest path through the clip is taken (Viterbi).

@@ -27,6 +27,8 @@ from dancedepth.pipeline.manifest import (
 from dancedepth.pipeline.records import Silent
 from dancedepth.pipeline.workspace import STAGE_OUTPUTS, RunFolder
 
+from tests.batch_files import batch_files
+
 ORDER = WorkOrder(RunConfig())
 
 
@@ -82,14 +84,7 @@ class Watcher:
 
 @pytest.fixture
 def videos(tmp_path: Path) -> list[BatchVideo]:
-    made = []
-    for name in ("a.mp4", "sub/bad.mp4", "sub/c.mp4"):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-        os.utime(path, (1, 1))
-        made.append(BatchVideo(name, path))
-    return made
+    return batch_files(tmp_path / "in", "a.mp4", "sub/bad.mp4", "sub/c.mp4")
 
 
 def batch(videos: list[BatchVideo], out: Path, order: WorkOrder = ORDER, retry: bool = False) -> list[str]:

@@ -23,6 +23,8 @@ from dancedepth.pipeline.remote_folder import RemoteFolder
 from dancedepth.pipeline.remote_run import run_to_url
 from dancedepth.pipeline.worker import order_line, parse_order
 
+from tests.batch_files import batch_files
+
 ORDER = WorkOrder(RunConfig())
 
 
@@ -93,14 +95,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, scratch: Path) -> Iterat
 
 @pytest.fixture
 def videos(tmp_path: Path) -> list[BatchVideo]:
-    made = []
-    for name in ("a.mp4", "sub/bad worse.mp4", "sub/c.mp4"):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-        os.utime(path, (1, 1))
-        made.append(BatchVideo(name, path))
-    return made
+    return batch_files(tmp_path / "in", "a.mp4", "sub/bad worse.mp4", "sub/c.mp4")
 
 
 def batch(

@@ -237,11 +237,22 @@ def test_blurred_frames_are_less_sharp() -> None:
     assert sharpness[[3, 4]].max() < 0.4 * sharpness[others].min()
 
 
+@pytest.mark.parametrize("lean_deg", [0, 70, -70, 170])
+def test_the_trunk_tells_how_somebody_leans(lean_deg: float) -> None:
+    """Positive to the right of the picture, where y points down; unknown where a shoulder is unsure."""
+    lean = np.radians(lean_deg)
+    turn = np.array([[np.cos(lean), -np.sin(lean)], [np.sin(lean), np.cos(lean)]])
+    confidence = np.full(17, 0.9)
+    leaning = Detection(1, np.array([0.0, 0, 100, 100]), BODY @ turn.T * 100 + 50, confidence, 0.9)
+    assert leaning.lean_rad == pytest.approx(lean)
+    confidence[5] = 0.2
+    assert leaning.lean_rad == 0
+
+
 def test_the_tallest_people_get_landmarks() -> None:
     heights = (60, 100, 80, 90)
     people = [Person(RED, (40 + 80 * k,) * 2, [k + 1] * 4, height=height) for k, height in enumerate(heights)]
     tracks = follow(Stage(*people))
-    assert people[0].detection(0).lean_rad == pytest.approx(0)
     marked = {track.landmarks_m[2, 0, 2] for track in tracks.people if track.visibility[2].all()}
     assert marked == {100, 90, 80}
 
