@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import math
-import queue
-import re
-import subprocess
-import threading
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
-import ffmpeg
-import numpy as np
 from dancedepth.pipeline.config import FramesConfig
+from dancedepth.pipeline.decoder import Decoder, Log
 from dancedepth.pipeline.errors import VideoError
-from dancedepth.pipeline.probe import ffmpeg_binary, probe_video
+from dancedepth.pipeline.frame_store import FrameStore, Kept
+from dancedepth.pipeline.probe import probe_video
 from dancedepth.pipeline.records import Frame, VideoInfo
-from jaxtyping import UInt8
 
-ROUNDING_S = 0.002
-"""Frames may come this early for their 1/fps bin: containers round times, Matroska to 1 ms."""
 SHORTFALL_S = 0.7
 """A clip that ends this much before its stated length, with decoding errors, was cut off."""
-INPUT = "input"
-"""Stands for the path while the command is put together: ffmpeg-python cannot take names that are not UTF-8."""
-KEPT_LINES = 40
-"""Last lines of what ffmpeg said, for its errors."""
 
 
 def open_video(path: Path, config: FramesConfig, fewest: int = 2) -> VideoFrames:
@@ -48,43 +35,63 @@ def open_video(path: Path, config: FramesConfig, fewest: int = 2) -> VideoFrames
 
 
 class VideoFrames:
-    """A `FrameSource`: every iteration runs ffmpeg anew and holds one frame at a time."""
+    """A `FrameSource`: every iteration runs ffmpeg anew and holds one frame at a time.
 
-    def __init__(self, info: VideoInfo, config: FramesConfig, fewest: int = 2) -> None:
-        self.info, self._config, self._fewest = info, config, fewest
+    With a store, frames that it has come from there, and those that the first iteration decodes go into it.
+    """
+
+    def __init__(self, info: VideoInfo, config: FramesConfig, fewest: int = 2, store: FrameStore | None = None) -> None:
+        self.info, self._config, self._fewest, self._store = info, config, fewest, store
         self.warnings: tuple[str, ...] = ()
-        """What the last whole iteration met that a user should know, in plain words."""
+        """What the last whole decoding met that a user should know, in plain words."""
         self.expected_frames = _expected_frames(info, config)
 
     def resized(self, width: int, height: int) -> VideoFrames:
         """The same frames in another size, which is cheaper to decode and to hold if it is smaller."""
-        return VideoFrames(replace(self.info, width=width, height=height), self._config, self._fewest)
+        info = replace(self.info, width=width, height=height)
+        return VideoFrames(info, self._config, self._fewest, self._store)
+
+    def kept_in(self, store: FrameStore) -> VideoFrames:
+        """The same frames, which need not be decoded twice while `store` lasts; its first size is theirs."""
+        return VideoFrames(self.info, self._config, self._fewest, store)
 
     def __iter__(self) -> Iterator[Frame]:
-        process = subprocess.Popen(
-            _command(self.info, self._config),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert process.stdout is not None and process.stderr is not None
-        log = _Log(process.stderr)
-        count, time_s = 0, 0.0
-        try:
-            while (rgb := _read_image(process.stdout, self.info)) is not None:
-                shown_s = self._config.start_s + log.next_time()
+        size, store = (self.info.height, self.info.width), self._store
+        count, last = 0, None
+        if store is not None and size in store.sizes:
+            while (rgb := store.read(count, size)) is not None:
+                last = store.known(count)
+                yield Frame(count, last.time_s, rgb)
+                count += 1
+            if count and store.whole and count == len(store):
+                return
+        yield from self._decoded(count, last)
+
+    def _decoded(self, count: int, last: Kept | None) -> Iterator[Frame]:
+        """Frames from number `count` on, which follow on the picture `last`."""
+        number = 0 if last is None else last.number + 1
+        time_s = 0.0 if last is None else last.time_s
+        store = self._store if self._may_keep(count) else None
+        with Decoder(self.info, self._config, number, store.sizes[1:] if store is not None else ()) as decoder:
+            while (rgb := decoder.next_image()) is not None:
+                others = decoder.other_images()
+                shown_s = self._config.start_s + decoder.log.next_time()
                 if count == 0 or shown_s > time_s:  # damaged files show frames at no time, or once more at an old one
                     time_s = shown_s if math.isfinite(shown_s) else 0.0
+                    if store is not None and others is not None and len(store) == count:
+                        store.add(Kept(number, time_s), (rgb, *others))
                     yield Frame(count, time_s, rgb)
                     count += 1
-        finally:
-            process.kill()
-            process.wait()
-            log.close()
-            process.stdout.close()
-        self._judge(count, time_s, log)
+                number += 1
+        self._judge(count, time_s, decoder.log)
+        if store is not None:
+            store.whole = len(store) == count
 
-    def _judge(self, count: int, last_time_s: float, log: _Log) -> None:
+    def _may_keep(self, count: int) -> bool:
+        store, size = self._store, (self.info.height, self.info.width)
+        return store is not None and store.takes_more and size == store.sizes[0] and len(store) == count
+
+    def _judge(self, count: int, last_time_s: float, log: Log) -> None:
         if count < self._fewest:
             raise VideoError(*self._too_short(count, log))
         end = min(self._config.end_s or math.inf, self.info.duration_s or 0.0)
@@ -97,7 +104,7 @@ class VideoFrames:
         else:
             self.warnings = ()
 
-    def _too_short(self, count: int, log: _Log) -> tuple[str, str, str]:
+    def _too_short(self, count: int, log: Log) -> tuple[str, str, str]:
         where = str(self.info.path)
         if log.errors:
             return f"the video's frames cannot be decoded ({log.errors[-1]})", where, "Is the file complete?"
@@ -105,77 +112,6 @@ class VideoFrames:
         span += f" to {self._config.end_s:g} s" if self._config.end_s else ""
         found = "no frame" if count == 0 else "only one frame"
         return f"there is {found}{span}; a moving dancer takes two or more", where, "Choose a longer clip"
-
-
-class _Log:
-    """What ffmpeg writes to stderr, read by a thread so that the pipe never fills: frame times and complaints."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.errors: deque[str] = deque(maxlen=KEPT_LINES)
-        self._stream = stream
-        self._times: queue.SimpleQueue[float | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._drain, daemon=True)
-        self._thread.start()
-
-    def next_time(self) -> float:
-        """Seconds since the start, of the next frame; ffmpeg has logged it before it wrote the frame."""
-        time_s = self._times.get()
-        if time_s is None:
-            raise VideoError("ffmpeg gave a frame without a time", "", "Try another ffmpeg")
-        return time_s
-
-    def close(self) -> None:
-        """Wait for the rest; the process has ended."""
-        self._thread.join()
-        self._stream.close()
-
-    def _drain(self) -> None:
-        for raw in self._stream:
-            line = raw.decode(errors="replace").strip()
-            if shown := re.search(r"Parsed_showinfo.* n: *\d+ pts: *\S+ pts_time:(\S+)", line):
-                self._times.put(_seconds(shown[1]))
-            elif "[error]" in line or "[fatal]" in line:
-                self.errors.append(re.sub(r"\[[^\]]*\] *", "", line))
-        self._times.put(None)
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:  # NOPTS
-        return math.nan
-
-
-def _command(info: VideoInfo, config: FramesConfig) -> list[str]:
-    seek = {"ss": f"{config.start_s:.6f}"} if config.start_s else {}  # ffmpeg reads no exponents
-    length = {} if config.end_s is None else {"t": f"{config.end_s - config.start_s:.6f}"}
-    slack = min(0.1, ROUNDING_S * config.fps)
-    bins, bins_before = (f"floor({time}*{config.fps:.9f}+{slack:.9f})" for time in ("t", "prev_selected_t"))
-    chosen = f"isnan(prev_selected_t)+gt({bins},{bins_before})"
-    stream = ffmpeg.input(INPUT, protocol_whitelist="file", **seek, **length)["V:0"]
-    stream = stream.filter("select", chosen)
-    stream = stream.filter("scale", info.width, info.height, flags="bicubic+accurate_rnd+full_chroma_int")
-    stream = stream.filter("showinfo", checksum=0)
-    output = stream.output("pipe:1", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
-    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info")
-    command = [str(part) for part in output.compile(cmd=ffmpeg_binary())]
-    return [_url(info.path) if part == INPUT else part for part in command]
-
-
-def _url(path: Path) -> str:
-    """A path that ffmpeg takes for nothing else, whatever characters it has."""
-    return f"file:{path.absolute()}"
-
-
-def _read_image(stream: IO[bytes], info: VideoInfo) -> UInt8[np.ndarray, "h w 3"] | None:
-    image = np.empty((info.height, info.width, 3), np.uint8)
-    view, filled = image.data.cast("B"), 0
-    while filled < len(view):
-        got = stream.readinto(view[filled:])  # type: ignore[attr-defined]
-        if not got:
-            return None
-        filled += got
-    return image
 
 
 def _expected_frames(info: VideoInfo, config: FramesConfig) -> int | None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from dancedepth.pipeline import storage
-from dancedepth.pipeline.records import Frame, ImageSequence
+from dancedepth.pipeline.records import Frame, ImageSequence, VideoInfo
 from dancedepth.pipeline.workspace import RunFolder
 from jaxtyping import Float, UInt8
 
+PREVIEW_SIDE_PX = 640
+"""The preview's panels are this long: about as much as four of them on a screen show."""
 GROUND = 33
 """Grey behind depth and normals; that of rendered views."""
 NEAREST, FARTHEST = 255, 80
@@ -31,6 +33,12 @@ class PanelSize:
         """An image's shape with the longer side this long, and no longer than it is."""
         scale = min(side_px / max(width, height), 1)
         return cls(2 * max(1, round(width * scale / 2)), 2 * max(1, round(height * scale / 2)))
+
+
+def sizes_needed(video: VideoInfo) -> tuple[tuple[int, int], ...]:
+    """Height and width of frames as a run's stages take them: whole ones, and those of the preview."""
+    small = PanelSize.within(video.width, video.height, PREVIEW_SIDE_PX)
+    return tuple(dict.fromkeys(((video.height, video.width), (small.height, small.width))))
 
 
 class Panels:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from dancedepth.models.geometry import Camera
-from dancedepth.pipeline.panels import Panels, PanelSize
+from dancedepth.pipeline.panels import PREVIEW_SIDE_PX, Panels, PanelSize
 from dancedepth.pipeline.records import Frame, FrameSource, Observer, Rig, Surface
 from dancedepth.pipeline.rig import posed_surface, skeleton_of
 from dancedepth.pipeline.turntable import VIEW_DISTANCE, coarser, render
@@ -19,8 +19,6 @@ from dancedepth.pipeline.video_file import video_writer
 from dancedepth.pipeline.workspace import RunFolder
 from jaxtyping import UInt8
 
-LONG_SIDE_PX = 640
-"""Of a panel: about as much as four of them on a screen show."""
 CELL_SHARE = 1 / 130
 """Cell of the light surface that is drawn, over the dancer's height: two pixels of a panel."""
 ORBIT_S = 8.0
@@ -83,7 +81,7 @@ def write_preview(
 
 def preview_size(rig: Rig) -> PanelSize:
     """Of the preview's panels: frames of this size need not be reduced."""
-    return PanelSize.within(rig.camera.width, rig.camera.height, LONG_SIDE_PX)
+    return PanelSize.within(rig.camera.width, rig.camera.height, PREVIEW_SIDE_PX)
 
 
 class Shown:

@@ -17,11 +17,13 @@ from dancedepth.pipeline.account import account_for
 from dancedepth.pipeline.config import RunConfig
 from dancedepth.pipeline.depths import body_depths, load_geometry, network_depths
 from dancedepth.pipeline.device import choose_device
+from dancedepth.pipeline.frame_store import FrameStore
 from dancedepth.pipeline.frames import VideoFrames, open_video
 from dancedepth.pipeline.ingredients import Ingredients, find_ingredients
 from dancedepth.pipeline.lens import choose_camera
 from dancedepth.pipeline.manifest import Manifest, new_manifest
 from dancedepth.pipeline.mattes import cut_out, load_mattes
+from dancedepth.pipeline.panels import sizes_needed
 from dancedepth.pipeline.peak_memory import PeakMemory
 from dancedepth.pipeline.point_clouds import write_point_clouds
 from dancedepth.pipeline.quality import camera_stands_still
@@ -196,8 +198,9 @@ def _begun(
     camera = choose_camera(config.camera, frames.info)
     ready = find_ingredients(config, device, trust)
     fresh = new_manifest(frames.info, config, ready.records())
-    with PeakMemory() as memory, open_run(out, fresh, observer or Silent(), memory, overwrite) as run:
-        yield _Begun(run, frames, camera, config, ready, device)
+    store = FrameStore(sizes_needed(frames.info))
+    with PeakMemory() as memory, open_run(out, fresh, observer or Silent(), memory, overwrite) as run, store:
+        yield _Begun(run, frames.kept_in(store), camera, config, ready, device)
 
 
 def _followed(begun: _Begun) -> Followed:
@@ -281,9 +284,7 @@ def _record_quality(begun: _Begun, seen: _Seen, surface: Surface) -> None:
 
 
 def _late(name: str) -> ModuleType:
-    """A module of the pipeline, imported when it is needed: what fits, fuses and shows rests on libraries that take
-    seconds to load, and a resumed or failing run needs them not.
-    """
+    """A module that rests on libraries which take seconds to load: a resumed or failing run may not need it."""
     return import_module(f"dancedepth.pipeline.{name}")
 
 
