@@ -10,7 +10,7 @@ import subprocess
 import threading
 from collections import deque
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import ffmpeg
 import numpy as np
@@ -153,7 +153,7 @@ def _command(
         stream = stream.filter("select", f"gte(n,{first})")
     sizes = {1: (info.height, info.width), **(others or {})}
     branches = stream.filter_multi_output("split", len(sizes)) if others else [stream]
-    outputs = []
+    outputs: list[Any] = []
     for branch, (handle, (height, width)) in zip(branches, sizes.items(), strict=False):
         stream = branch.filter("scale", width, height, flags="bicubic+accurate_rnd+full_chroma_int")
         stream = stream if outputs else stream.filter("showinfo", checksum=0)
