@@ -285,11 +285,17 @@ def _column_order() -> list[str]:
 
 
 def _hat(value: Float[Tensor, "b"], name: str) -> Float[Tensor, "b n"]:
-    """Linear interpolation weights of a phenotype's anchor shapes."""
+    """Linear interpolation weights of a phenotype's anchor shapes.
+
+    At an anchor the slope is that of the side above, never zero: a fit that starts at one must be able to leave it.
+    """
     count = len(_VARIATIONS[name])
     low = -1 / 3 if name == "age" else 0.0
     position = (value.clamp(low, 1.0) - low) / (1.0 - low) * (count - 1)
-    return (1 - (position[:, None] - torch.arange(count).to(value)).abs()).clamp_min(0)
+    below = position.detach().floor().clamp(0, count - 2).long()
+    anchors = torch.eye(count).to(value)
+    share = (position - below)[:, None]
+    return (1 - share) * anchors[below] + share * anchors[below + 1]
 
 
 def _nearest_rotation(matrices: Float[Tensor, "j 3 3"]) -> Float[Tensor, "j 3 3"]:

@@ -33,12 +33,12 @@ class FitWeights:
     steps: float = 0.7
     prior: float = 0.08
     ranges: float = 30.0
-    shape_prior: float = 0.05
+    shape_prior: float = 0.15
     acceleration: float = 0.6
     turning: float = 0.08
     balance: float = 0.6
-    outside: float = 8.0
-    outline: float = 3.0
+    outside: float = 24.0
+    outline: float = 12.0
     acceleration_spread_m_s2: float = 8.0
     turning_spread_rad_s: float = 6.0
     balance_spread_m: float = 0.1

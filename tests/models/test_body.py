@@ -61,6 +61,12 @@ def test_scaling_sets_the_height_of_the_skin(body: BodyModel) -> None:
     assert float(skin.max() - skin.min()) == pytest.approx(1.42, abs=1e-4)
 
 
+def test_every_trait_of_an_average_adult_moves_the_skin(body: BodyModel) -> None:
+    """Fits start there; a trait without a slope would stay as it is for ever."""
+    jacobian = torch.autograd.functional.jacobian(lambda traits: body.rest(traits).vertices, torch.tensor(ADULT))
+    assert (jacobian.abs().amax(dim=(0, 1)) > 0.01).all()
+
+
 def test_helper_surfaces_wrap_the_body(body: BodyModel) -> None:
     rest = body.rest(torch.tensor(ADULT))
     tights = rest.vertices[body.helper_faces("tights").unique()]
