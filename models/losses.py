@@ -7,9 +7,9 @@ agreement of the depth's own normals; and the likelihood of the errors that the 
 from __future__ import annotations
 
 import torch
+from dancedepth.models.geometry import lengths
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 STEP = 0.03
 """Depth changes from pixel to pixel beyond this many body heights (5 cm) are edges, not slopes."""
@@ -48,7 +48,7 @@ def normal_angle_deg(
     normals: Float[Tensor, "b 3 h w"], truth: Float[Tensor, "b 3 h w"], mask: Bool[Tensor, "b 1 h w"]
 ) -> Float[Tensor, "b"]:
     """Mean angle between unit normals in degrees; a metric, whose gradient at zero is unbounded."""
-    sine = torch.linalg.cross(normals, truth, dim=1).norm(dim=1, keepdim=True)
+    sine = lengths(torch.linalg.cross(normals, truth, dim=1), dim=1)
     angle = torch.rad2deg(torch.atan2(sine, (normals * truth).sum(dim=1, keepdim=True)))
     return masked_mean(angle, mask)
 
@@ -76,7 +76,8 @@ def surface_normals(
     points = torch.cat((rays * depth, depth), dim=1)
     across = points[..., 1:-1, 2:] - points[..., 1:-1, :-2]
     along = points[..., 2:, 1:-1] - points[..., :-2, 1:-1]
-    normals = normalize(torch.linalg.cross(along, across, dim=1), dim=1, eps=1e-12)
+    normals = torch.linalg.cross(along, across, dim=1)
+    normals = normals / lengths(normals, dim=1)
     known = mask[..., 1:-1, 1:-1] & mask[..., 1:-1, 2:] & mask[..., 1:-1, :-2]
     known = known & mask[..., 2:, 1:-1] & mask[..., :-2, 1:-1]
     smooth = (across[:, 2:].abs() < 2 * STEP) & (along[:, 2:].abs() < 2 * STEP)

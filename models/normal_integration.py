@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from dancedepth.models.geometry import lengths
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
@@ -45,8 +46,10 @@ def integrate_normals(
     screen = inside / REACH_PX**2
     diagonal = screen + _at_ends(weight[0], 2, 1.0) + _at_ends(weight[1], 3, 1.0)
 
+    across = [_Flow(depth, dim) for dim in (2, 3)]
+
     def apply(u: Tensor) -> Tensor:
-        return screen * u + _at_ends(weight[0] * u.diff(dim=2), 2, -1.0) + _at_ends(weight[1] * u.diff(dim=3), 3, -1.0)
+        return screen * u + across[0].gathered(weight[0], u) + across[1].gathered(weight[1], u)
 
     # Solved for the change, which starts at nothing.
     wanted = [w * (s - log_depth.diff(dim=dim)) for s, w, dim in zip(slope, weight, (2, 3), strict=True)]
@@ -74,7 +77,7 @@ def _edges(
 
     middle = first(normals) + second(normals)
     near, far = ((middle * side(directions)).sum(dim=1, keepdim=True) for side in (first, second))
-    length = middle.norm(dim=1, keepdim=True) * first(directions).norm(dim=1, keepdim=True)
+    length = lengths(middle, dim=1) * first(lengths(directions, dim=1))
     seen = torch.minimum(-near, -far) > GRAZING_COS * length.clamp_min(1e-6)
     slope = torch.where(seen, (near / torch.where(seen, far, 1.0)).clamp_min(1e-3).log(), 0.0)
     rise = (log_depth.diff(dim=dim) - slope) * first(depth)
@@ -86,6 +89,26 @@ def _at_ends(values: Float[Tensor, "b 1 y x"], dim: int, sign: float) -> Float[T
     """Values between neighbours, added up at the later one and, times `sign`, at the earlier one."""
     before, after = (0, 0, 1, 0) if dim == 2 else (1, 0), (0, 0, 0, 1) if dim == 2 else (0, 1)
     return pad(values, before) + sign * pad(values, after)
+
+
+class _Flow:
+    """What `_at_ends(weight * u.diff(dim), dim, -1)` says, in half the time: its memory is kept."""
+
+    def __init__(self, like: Float[Tensor, "b 1 h w"], dim: int) -> None:
+        shape = list(like.shape)
+        shape[dim] += 1
+        padded = like.new_zeros(shape)
+        size = like.shape[dim]
+        self._dim, self._size = dim, size
+        self._between = padded.narrow(dim, 1, size - 1)
+        self._before, self._after = padded.narrow(dim, 0, size), padded.narrow(dim, 1, size)
+
+    def gathered(self, weight: Float[Tensor, "b 1 y x"], u: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Weighted differences between neighbours: the one before each minus the one after it."""
+        later, earlier = u.narrow(self._dim, 1, self._size - 1), u.narrow(self._dim, 0, self._size - 1)
+        torch.sub(later, earlier, out=self._between)
+        self._between.mul_(weight)
+        return self._before - self._after
 
 
 def _conjugate_gradients(
@@ -102,7 +125,7 @@ def _conjugate_gradients(
     for _ in range(ITERATIONS):
         moved = apply(direction)
         pace = power / dot(direction, moved).clamp_min(1e-20)
-        solution = solution + pace * direction
+        solution += pace * direction
         residual = residual - pace * moved
         scaled = residual / diagonal
         before, power = power, dot(residual, scaled)

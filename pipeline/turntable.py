@@ -12,7 +12,7 @@ from dancedepth.models.geometry import Camera
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.records import Surface
 from dancedepth.pipeline.surface import vertex_normals
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 Look = Literal["color", "clay", "normals", "observed"]
 """What a surface is painted with: its colours, nothing, its normals towards the camera, or how much of it was seen."""
@@ -63,16 +63,33 @@ def render(
         color = normal * np.array([0.5, -0.5, -0.5], np.float32) + 0.5
     else:
         color = color * (AMBIENT + (1 - AMBIENT) * np.clip(normal @ LIGHT, 0, 1))[:, None]
-    if background is None and oversampling == 1:
-        plain = np.full((*seen.shape, 3), round(BACKGROUND * 255), np.uint8)
-        plain[seen] = np.rint(color.clip(0, 1) * 255)
-        return plain
-    picture = np.full((*seen.shape, 3), BACKGROUND, np.float32)
-    if background is not None:
-        picture = np.repeat(np.repeat(background, oversampling, 0), oversampling, 1).astype(np.float32) / 255
-    picture[seen] = color
-    blocks = picture.reshape(camera.height, oversampling, camera.width, oversampling, 3).mean(axis=(1, 3))
-    return np.rint(blocks.clip(0, 1) * 255).astype(np.uint8)
+    plain = round(BACKGROUND * 255)
+    picture = np.full((camera.height, camera.width, 3), plain, np.uint8) if background is None else background.copy()
+    return _laid_over(picture, seen, color, oversampling)
+
+
+def _laid_over(
+    picture: UInt8[np.ndarray, "h w 3"],
+    seen: Bool[np.ndarray, "y x"],
+    color: Float[np.ndarray, "p 3"],
+    oversampling: int,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Sub-pixels' colours over a picture, which shows through where a pixel has less than all of them."""
+    if oversampling == 1:
+        picture[seen] = np.rint(color.clip(0, 1) * 255)
+        return picture
+    height, width = picture.shape[:2]
+    blocks = seen.reshape(height, oversampling, width, oversampling)
+    some = blocks.any(axis=(1, 3))
+    which = np.zeros(some.shape, np.int64)
+    which[some] = np.arange(some.sum())
+    rows, columns = (place // oversampling for place in np.nonzero(seen))
+    pixel = which[rows, columns]
+    share = np.bincount(pixel) / oversampling**2
+    total = np.stack([np.bincount(pixel, color[:, k]) for k in range(3)], axis=1) / oversampling**2
+    mixed = total + (1 - share)[:, None] * picture[some] / 255
+    picture[some] = np.rint(mixed.clip(0, 1) * 255)
+    return picture
 
 
 def four_sides(surface: Surface, height_px: int = 480, look: Look = "color") -> UInt8[np.ndarray, "h w 3"]:
