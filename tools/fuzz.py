@@ -17,17 +17,21 @@ import subprocess
 import sys
 import time
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 from dancedepth.pipeline.errors import DanceDepthError
-from dancedepth.pipeline.frames import open_video
+from dancedepth.pipeline.frame_store import FrameStore
+from dancedepth.pipeline.frames import VideoFrames, open_video
+from dancedepth.pipeline.panels import sizes_needed
 
 sys.path.insert(0, str(Path(__file__).parent))  # tools are files, not a package
 from fuzz_cases import Case, make_cases
@@ -91,15 +95,23 @@ def read(case: Case, limit_s: float = LIMIT_S) -> Finding:
 
 def _read(case: Case) -> str:
     source = open_video(case.path, case.frames)
-    frames, last_s = 0, -math.inf
-    for frame in source:
-        shape = (source.info.height, source.info.width, 3)
+    decoded = list(_looks(source))
+    # In a run one stage decodes, and the others find the frames kept.
+    with FrameStore(sizes_needed(source.info)) as store:
+        kept = source.kept_in(store)
+        for stage in ("first", "second"):
+            assert list(_looks(kept)) == decoded, f"the {stage} stage sees other frames"
+    return f"read: {len(decoded)} frames"
+
+
+def _looks(source: VideoFrames) -> Iterator[tuple[float, int]]:
+    """Time and content of the first frames."""
+    last_s, shape = -math.inf, (source.info.height, source.info.width, 3)
+    for frame in islice(source, FRAMES_READ):
         assert frame.rgb.shape == shape, f"a frame of {frame.rgb.shape}, announced as {shape}"
         assert math.isfinite(frame.time_s) and frame.time_s > last_s, f"{frame.time_s} s comes after {last_s} s"
-        frames, last_s = frames + 1, frame.time_s
-        if frames == FRAMES_READ:
-            break
-    return f"read: {frames} frames"
+        last_s = frame.time_s
+        yield last_s, zlib.crc32(frame.rgb.data)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 from dancedepth.pipeline.config import FramesConfig
-from fuzz_material import BASES, GOOD, HOSTILE_NAMES, MADE, MARKS, SCRIPTS, SIZES
+from fuzz_material import BASES, CROPS, GOOD, HOSTILE_NAMES, MADE, MARKS, SCRIPTS, SIZES
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def make_cases(folder: Path, count: int, seed: int, dancer: Path | None = None) 
     makers: list[Callable[[], Iterator[Path]]] = [
         lambda: _made(folder / "made"),
         lambda: _sizes(folder / "sizes"),
+        lambda: _cropped(folder / "cropped", bases[GOOD]),
         lambda: _joined(folder / "joined", bases),
         lambda: _scripts(folder / "scripts"),
         lambda: _named(folder / "named", bases[GOOD]),
@@ -111,6 +112,16 @@ def _sizes(folder: Path) -> Iterator[Path]:
         path = folder / f"{size}.mkv"
         if _encode(path, ["-c:v", "ffv1", "-pix_fmt", "bgr0"], f"color=red:s={size}:r=4:d=1"):
             yield path
+
+
+def _cropped(folder: Path, good: Path) -> Iterator[Path]:
+    """Clips whose own header cuts their picture down to nothing, or nearly so."""
+    folder.mkdir()
+    for number, crop in enumerate(CROPS):
+        path = folder / f"crop_{number}.mp4"
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(good), "-c", "copy"]
+        subprocess.run([*command, "-bsf:v", f"h264_metadata={crop}", str(path)], check=True, capture_output=True)
+        yield path
 
 
 def _joined(folder: Path, bases: dict[str, Path]) -> Iterator[Path]:
