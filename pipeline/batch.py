@@ -70,7 +70,7 @@ def run_batch(
 
     Args:
         videos: what to reconstruct.
-        out: a folder, or a URL that fsspec knows; nothing keeps a second batch out of the latter.
+        out: a folder, or a URL that fsspec knows.
         order: how.
         engine: who does it.
         observer: told how it goes on.

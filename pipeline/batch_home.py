@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ from dancedepth.pipeline.errors import DanceDepthError, RunFolderError, StorageE
 from dancedepth.pipeline.folder_lock import folder_lock
 from dancedepth.pipeline.manifest import Manifest, read_manifest
 from dancedepth.pipeline.remote_folder import AT_ONCE, RemoteFolder, is_url
+from dancedepth.pipeline.remote_lock import remote_lock
 from dancedepth.pipeline.remote_run import MANIFEST, read_remote_manifest
 from dancedepth.pipeline.storage import write_bytes
 from dancedepth.pipeline.workspace import RunFolder
@@ -124,7 +125,7 @@ class FolderHome:
 
 
 class UrlHome:
-    """A place of an object store; nothing there keeps a second batch out."""
+    """A place of an object store."""
 
     at_once = AT_ONCE
 
@@ -134,8 +135,8 @@ class UrlHome:
             raise RunFolderError("this place holds the run of one video", url, "Choose another --out")
 
     def held(self) -> AbstractContextManager[None]:
-        """By nobody: stores have no locks that end with their holder."""
-        return nullcontext()
+        """Raises RunInUseError if another batch is at work there."""
+        return remote_lock(self._there)
 
     def at(self, name: str) -> str:
         """Its URL."""

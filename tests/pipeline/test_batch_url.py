@@ -10,6 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from dancedepth.models.weights import sha256_of
+from dancedepth.pipeline import remote_lock
 from dancedepth.pipeline.batch import run_batch
 from dancedepth.pipeline.batch_record import BatchRecord, VideoLine
 from dancedepth.pipeline.batch_videos import BatchVideo
@@ -82,6 +83,7 @@ class Nobody:
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where scratch folders are made."""
+    monkeypatch.setattr(remote_lock, "SETTLE_S", 0.0)
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     return tmp_path / "tmp" / f"dancedepth-{os.getuid()}"
