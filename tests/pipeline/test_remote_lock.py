@@ -35,7 +35,7 @@ def write(there: RemoteFolder, holder: Holder) -> None:
 
 def test_the_second_is_refused_until_the_first_is_done(there: RemoteFolder) -> None:
     with remote_lock(there):
-        with pytest.raises(RunInUseError, match="process \\d+ on .* is writing there"), remote_lock(there):
+        with pytest.raises(RunInUseError, match="is writing there"), remote_lock(there):
             pass
         assert there.read(LOCK_NAME) is not None
     assert there.read(LOCK_NAME) is None
@@ -50,10 +50,7 @@ def test_it_is_given_back_whatever_happens(there: RemoteFolder) -> None:
 
 
 def test_the_dead_of_this_machine_hold_nothing(there: RemoteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        locks.time, "sleep", lambda seconds: None if seconds <= locks.SETTLE_S else pytest.fail("waits")
-    )
-    monkeypatch.setattr(locks, "TICK_S", 1.0)
+    monkeypatch.setattr(locks, "PATIENCE_S", 1000.0)
     gone = next(number for number in range(2**22, 2, -1) if not psutil.pid_exists(number))
     for dead in (Holder(process=gone), replace(Holder(), began_s=1.0)):  # the number may be another process's by now
         write(there, dead)
