@@ -1,16 +1,24 @@
-"""The networks of a run alone: seconds a frame on inputs that lie in memory, at a run's sizes and on its device."""
+"""The networks of a run alone: seconds a frame on inputs that lie in memory, at a run's sizes and on its device.
+
+    python benchmarks/bare.py video.mp4 RUN [--fps 12] [--device cpu]
+
+prints them as JSON; RUN is a run folder of that video.
+"""
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import torch
+import typer
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.inputs import NetworkInput, prepare_input, stack_inputs
 from dancedepth.pipeline.config import FramesConfig, RunConfig
@@ -89,3 +97,18 @@ def _median(infer: Callable[[Any], object], inputs: Sequence[Any]) -> Seconds:
         infer(one)
         taken.append(Seconds.now().since(started))
     return Seconds(statistics.median(one.wall for one in taken), statistics.median(one.cpu for one in taken))
+
+
+def main(
+    video: Annotated[Path, typer.Argument(help="The clip.")],
+    run: Annotated[Path, typer.Argument(help="Its run folder.")],
+    fps: Annotated[float, typer.Option()] = 12.0,
+    device: Annotated[str, typer.Option()] = "cpu",
+) -> None:
+    """Measure, and print as JSON."""
+    found = bare_inference(video, run, fps, device)
+    typer.echo(json.dumps({name: asdict(seconds) for name, seconds in found.items()}))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -56,6 +56,8 @@ class Cost:
     start_s: Seconds
     """What the process took besides its stages, in all: loading libraries and weights, hashing."""
     peak_memory_mb: float
+    decodings: int
+    """How often the clip was decoded."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def _cost(name: str, device: str, taken: StageCosts, bare: dict[str, Seconds]) -
         _ratio(everything, least),
         taken.whole.since(_sum(taken.stages)),
         taken.peak_memory_mb,
+        taken.decodings,
     )
 
 
@@ -165,11 +168,12 @@ def summary(costs: tuple[Cost, ...], devices: tuple[str, ...], nets: tuple[netwo
 
 
 def _sum(parts: dict[str, Seconds]) -> Seconds:
-    return Seconds(sum(one.wall for one in parts.values()), sum(one.cpu for one in parts.values()))
+    each = parts.values()
+    return Seconds(sum(one.wall for one in each), sum(one.cpu for one in each), sum(one.ffmpeg_cpu for one in each))
 
 
 def _scaled(seconds: Seconds, by: float) -> Seconds:
-    return Seconds(seconds.wall * by, seconds.cpu * by)
+    return Seconds(seconds.wall * by, seconds.cpu * by, seconds.ffmpeg_cpu * by)
 
 
 def _ratio(one: Seconds, other: Seconds) -> Seconds:
@@ -187,6 +191,8 @@ def show(result: Benchmark) -> None:
         table.add_row(f"bare {name}", *(_text(one.networks[name]) for one in result.clips))
     table.add_row(f"over bare, fit, fusion (aim {AIM})", *(_text(one.over_bare) for one in result.clips))
     table.add_row("start, seconds", *(_text(one.start_s) for one in result.clips))
+    table.add_row("ffmpeg, of all stages", *(f"{one.all_stages.ffmpeg_cpu:.3f}" for one in result.clips))
+    table.add_row("decodings", *(str(one.decodings) for one in result.clips))
     table.add_row("memory", *(f"{one.peak_memory_mb:.0f} MB" for one in result.clips))
     Console().print(table)
     networks.show(result.depth_networks)

@@ -8,10 +8,11 @@ Processor time counts children too (ffmpeg) once they have ended. Writes OUT.jso
 from __future__ import annotations
 
 import resource
+import subprocess
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from dancedepth.pipeline.config import RunConfig
@@ -25,16 +26,19 @@ class Seconds:
 
     wall: float
     cpu: float
+    ffmpeg_cpu: float = 0.0
+    """Of these the child processes'."""
 
     @classmethod
     def now(cls) -> Seconds:
         """Since whenever."""
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return cls(time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used))
+        own, children = (one.ru_utime + one.ru_stime for one in used)
+        return cls(time.perf_counter(), own + children, children)
 
     def since(self, start: Seconds) -> Seconds:
         """From `start` to this."""
-        return Seconds(self.wall - start.wall, self.cpu - start.cpu)
+        return Seconds(self.wall - start.wall, self.cpu - start.cpu, self.ffmpeg_cpu - start.ffmpeg_cpu)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class StageCosts:
     whole: Seconds
     """With the start of the process and all libraries."""
     peak_memory_mb: float
+    decodings: int
+    """How often ffmpeg was started to decode the clip."""
 
 
 class Clock:
@@ -69,6 +75,16 @@ class Clock:
         self.stages[name] = Seconds.now().since(self._at[name])
 
 
+class Counted(subprocess.Popen):  # type: ignore[type-arg]
+    """Counts the processes that decode: those that say when each frame is shown."""
+
+    decodings = 0
+
+    def __init__(self, command: Any, *arguments: Any, **named: Any) -> None:
+        Counted.decodings += any("showinfo" in str(part) for part in command)
+        super().__init__(command, *arguments, **named)
+
+
 def bench(
     video: Annotated[Path, typer.Argument(help="The clip.")],
     out: Annotated[Path, typer.Argument(help="The run folder; an earlier run in it is replaced.")],
@@ -78,14 +94,14 @@ def bench(
 ) -> None:
     """Reconstruct, and write what it took."""
     started, clock, config = time.perf_counter(), Clock(), RunConfig()
+    subprocess.Popen = Counted  # type: ignore[misc]
     config = replace(config, device=device, frames=replace(config.frames, fps=fps, end_s=end))
     made = reconstruct(video, out, config, clock, overwrite=True).manifest
-    whole = Seconds(time.perf_counter() - started, Seconds.now().cpu)
+    now = Seconds.now()
+    whole = Seconds(now.wall - started, now.cpu, now.ffmpeg_cpu)
     size = made.input.width, made.input.height
-    write_json(
-        out.with_name(f"{out.name}.json"),
-        asdict(StageCosts(len(made.frames), *size, clock.stages, whole, made.peak_memory_mb)),
-    )
+    costs = StageCosts(len(made.frames), *size, clock.stages, whole, made.peak_memory_mb, Counted.decodings)
+    write_json(out.with_name(f"{out.name}.json"), asdict(costs))
 
 
 if __name__ == "__main__":
