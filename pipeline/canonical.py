@@ -125,6 +125,8 @@ class CanonicalVolume:
             skin = torch.from_numpy(values.skin).index_select(0, which).view(len(some), len(lattice), -1)
             bones = skin.amax(dim=1).topk(SKIN_BONES_KEPT, dim=1).indices
             kept = skin.gather(2, bones[:, None].expand(-1, len(lattice), -1)).to(self.device)
+            known = kept.sum(dim=-1, keepdim=True) > 0  # in large blocks a corner may follow none of its block's bones
+            kept = torch.where(known, kept, kept.mean(dim=1, keepdim=True))
             kept = (kept / kept.sum(dim=-1, keepdim=True)).transpose(1, 2) @ self._spread
             normals = torch.from_numpy(values.normal).float()[which].view(len(some), len(lattice), 3).to(self.device)
             slot = slots[some].to(self.device)

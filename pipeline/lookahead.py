@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -14,10 +14,16 @@ Item = TypeVar("Item")
 def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
     """`with ahead(items) as early: for item in early`: while one item is used, the next is made.
 
-    Errors arrive where the item would have. Leaving the block waits for the step that is under way.
+    Errors arrive where the item would have. Leaving the block waits for the step that is under way, and ends `items`,
+    with what they hold open.
     """
-    with ThreadPoolExecutor(1) as worker:
-        yield _one_ahead(iter(items), worker)
+    source = iter(items)
+    try:
+        with ThreadPoolExecutor(1) as worker:
+            yield _one_ahead(source, worker)
+    finally:
+        if isinstance(source, Generator):
+            source.close()
 
 
 def _one_ahead(items: Iterator[Item], worker: ThreadPoolExecutor) -> Iterator[Item]:

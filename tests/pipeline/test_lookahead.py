@@ -50,3 +50,18 @@ def test_nothing_is_made_after_leaving() -> None:
 def test_one_may_rest_on_another() -> None:
     with ahead(range(20)) as numbers, ahead(n * n for n in numbers) as squares:
         assert list(squares) == [n * n for n in range(20)]
+
+
+def test_leaving_closes_what_the_items_hold_open() -> None:
+    closed = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(9)
+        finally:
+            closed.append("items")
+
+    with pytest.raises(ValueError, match="reader"), ahead(items()) as early:
+        next(early)
+        raise ValueError("the reader fails")
+    assert closed == ["items"]
