@@ -23,7 +23,7 @@ START = [sys.executable, "-c", "import sys; from dancedepth.cli.main import run;
 
 
 def reconstruct_until(
-    video: Path, out: Path, reached: Callable[[], bool], number: int
+    video: Path, out: Path, reached: Callable[[psutil.Process], bool], number: int
 ) -> tuple[Said, list[psutil.Process]]:
     """Start `dancedepth reconstruct`, send it a signal at a point, and return its end and its former children."""
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
@@ -32,7 +32,8 @@ def reconstruct_until(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     ) as process:
         deadline = time.monotonic() + PATIENCE_S
-        while not reached() and process.poll() is None and time.monotonic() < deadline:
+        itself = psutil.Process(process.pid)
+        while process.poll() is None and not reached(itself) and time.monotonic() < deadline:
             time.sleep(0.01)
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(number)
@@ -41,6 +42,13 @@ def reconstruct_until(
         finally:
             process.kill()
     return Said(process.returncode, output, errors), children
+
+
+def is_decoding(process: psutil.Process) -> bool:
+    try:
+        return any("showinfo" in " ".join(child.cmdline()) for child in process.children())
+    except psutil.Error:  # it ended meanwhile
+        return False
 
 
 def stages_of(out: Path) -> list[str]:
@@ -54,8 +62,10 @@ class Story:
 
     out: Path
     video: Path
-    interrupted: Said
     children: list[psutil.Process]
+    after_first_stage: set[str] | None
+    """Files when the first stage was interrupted; None: not even a folder."""
+    interrupted: Said
     after_interrupt: set[str]
     stages_after_interrupt: list[str]
     killed: Said
@@ -65,13 +75,15 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Ctrl-C while it cuts out, kill -9 while it fuses."""
+    """Ctrl-C while it decodes and while it cuts out, kill -9 while it fuses."""
     out = tmp_path_factory.mktemp("stopped") / "out"
-    interrupted, children = reconstruct_until(clip, out, lambda: len(list(out.glob("masks/*.png"))) >= 2, signal.SIGINT)
+    _, children = reconstruct_until(clip, out, is_decoding, signal.SIGINT)
+    left = files_under(out) if out.exists() else None
+    interrupted, _ = reconstruct_until(clip, out, lambda _: len(list(out.glob("masks/*.png"))) >= 2, signal.SIGINT)
     after, stages = files_under(out), stages_of(out)
     written = (out / "tracks.json").stat().st_mtime_ns
-    killed, _ = reconstruct_until(clip, out, lambda: "depths" in stages_of(out), signal.SIGKILL)
-    yield Story(out, clip, interrupted, children, after, stages, killed, stages_of(out), written)
+    killed, _ = reconstruct_until(clip, out, lambda _: "depths" in stages_of(out), signal.SIGKILL)
+    yield Story(out, clip, children, left, interrupted, after, stages, killed, stages_of(out), written)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +112,7 @@ def test_ctrl_c_leaves_finished_stages_only(story: Story) -> None:
 
 def test_ctrl_c_ends_the_children(story: Story) -> None:
     assert story.children, "ffmpeg was decoding"
+    assert story.after_first_stage is None
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in story.children)
 
 
@@ -157,6 +170,22 @@ def test_a_finished_run_is_told_again(story: Story, finished: Said, command: Com
     assert "6 of 6" in said.out and "dancer.glb" in said.out and "px" in said.out
     assert "\x1b" not in said.out
     assert before == {path: path.stat().st_mtime_ns for path in story.out.rglob("*.*") if path.name != "run.json"}
+
+
+def test_its_run_json_is_enough_to_make_the_same_files(story: Story, finished: Said, tmp_path: Path) -> None:
+    """Cut off twice or not at all, in another folder: byte for byte. Only seconds and memory are others."""
+    assert finished.code == 0
+    again = [*START, "reconstruct", "--config", str(story.out / "run.json"), "-o", str(tmp_path / "again")]
+    subprocess.run(again, check=True, capture_output=True, timeout=PATIENCE_S)
+    timed = {"run.json", "report.html"}
+    assert files_under(tmp_path / "again") == files_under(story.out)
+    for name in sorted(files_under(story.out) - timed):
+        assert (tmp_path / "again" / name).read_bytes() == (story.out / name).read_bytes(), name
+    one, other = (json.loads((run / "run.json").read_text()) for run in (story.out, tmp_path / "again"))
+    for values in (one, other):
+        values.pop("peak_memory_mb")
+        values["stages"] = [stage["name"] for stage in values["stages"]]
+    assert one == other
 
 
 def test_another_setting_is_refused(story: Story, finished: Said, command: Command) -> None:
