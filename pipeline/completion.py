@@ -8,6 +8,7 @@ from dancedepth.pipeline.body_field import CAVITY_M, BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.neighbours import nearest
+from dancedepth.pipeline.outlines import Outline
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
 from dancedepth.pipeline.volume_sampling import interpolate_corners
 from jaxtyping import Bool, Float
@@ -29,16 +30,23 @@ LIMB_INSIDE_M, DENTED_M = 0.01, 0.004
 """No skin of arms and legs lies deeper in the body than the first, and no surface there deeper under the filled one
 than the second: the fit is off by more than a wrist is thick, and frames that look past it must not cut it off."""
 GLOVE_M = 0.006
+FOLDS_M, LOOSER_M = 0.008, 0.03
+"""Folds may lie this far beside the outline; and farther by the second, times how little is known over how much."""
+EDGE_KNOWN = 0.3
 THICKNESS_PROBES = 80_000
 SMOOTHING = 0.3
 """Pull of neighbouring samples on a seen thickness; unseen thickness follows its neighbours alone."""
 PULL_TO_MEDIAN = 0.03
+EDGE_WEIGHT = 0.5
+"""Weight of the looks at a matte's edge at which it counts as much as all the depth seen there."""
 GRAPH_NEIGHBOURS = 10
 
 
-def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) -> Float[np.ndarray, "b n"]:
+def complete(
+    volume: CanonicalVolume, field: BodyField, outline: Outline, config: FusionConfig
+) -> Float[np.ndarray, "b n"]:
     """Truncated distances of every active voxel, seen or filled; activates the blocks that the filled surface needs."""
-    thickness = within_reason(clothing_thickness(volume, field, config), field)
+    thickness = within_reason(clothing_thickness(volume, field, outline, config), field)
     skin = field.fine
     shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
     volume.activate(torch.from_numpy(shell.astype(np.float32)), volume.block_m)
@@ -52,8 +60,31 @@ def complete(volume: CanonicalVolume, field: BodyField, config: FusionConfig) ->
     fill = _filled(volume, field, voxels.points, offset, unsure)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
+    distances = _within_outline(volume, field, outline, voxels.points, distances)
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen
     return smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
+
+
+def _within_outline(
+    volume: CanonicalVolume,
+    field: BodyField,
+    outline: Outline,
+    points: Float[np.ndarray, "b n 3"],
+    distances: Float[np.ndarray, "b n"],
+) -> Float[np.ndarray, "b n"]:
+    """Distances so that the surface lies within `FOLDS_M` of where the mattes' edges are, as far as these are known."""
+    sure = outline.weight / (outline.weight + EDGE_WEIGHT)
+    known, offset = sure, sure * outline.offset_m
+    share = interpolate_corners(volume, lambda at: field.spread(known[:, None], at)[:, 0])
+    total = interpolate_corners(volume, lambda at: field.spread(offset[:, None], at)[:, 0])
+    rows = share > EDGE_KNOWN
+    off_m = field.signed_distance(points[rows]) - total[rows] / share[rows]
+    reach = FOLDS_M + LOOSER_M * (1 / share[rows] - 1)
+    truncation_m = volume.config.truncation_m
+    low, high = (np.clip((off_m + side * reach) / truncation_m, -1, 1) for side in (-1, 1))
+    within = distances.copy()
+    within[rows] = np.clip(distances[rows], low, high)
+    return within
 
 
 def _filled(
@@ -86,8 +117,12 @@ def within_reason(thickness_m: Float[np.ndarray, "s"], field: BodyField) -> Floa
     return gloved
 
 
-def clothing_thickness(volume: CanonicalVolume, field: BodyField, config: FusionConfig) -> Float[np.ndarray, "s"]:
-    """Distance of the surface seen from the coarse body samples under it; harmonic where none was seen."""
+def clothing_thickness(
+    volume: CanonicalVolume, field: BodyField, outline: Outline, config: FusionConfig
+) -> Float[np.ndarray, "s"]:
+    """Distance of the surface seen from the coarse body samples under it, by depth or, better, by the mattes' edges;
+    harmonic where none was seen.
+    """
     from scipy.sparse import diags
     from scipy.sparse.linalg import spsolve
 
@@ -102,8 +137,10 @@ def clothing_thickness(volume: CanonicalVolume, field: BodyField, config: Fusion
     _, sample = nearest(field.coarse.tree, points)
     total = np.bincount(sample, weight, count)
     mean = np.bincount(sample, weight * measured, count) / np.maximum(total, 1e-9)
-    trust = total / (total + 1) + PULL_TO_MEDIAN
-    target = (total / (total + 1) * mean + PULL_TO_MEDIAN * np.median(measured)) / trust
+    edge = outline.weight / (outline.weight + EDGE_WEIGHT)
+    depth = total / (total + 1) * (1 - edge)
+    trust = edge + depth + PULL_TO_MEDIAN
+    target = (edge * outline.offset_m + depth * mean + PULL_TO_MEDIAN * np.median(measured)) / trust
     laplacian = _laplacian(field)
     solved: np.ndarray = spsolve((diags(trust) + SMOOTHING * laplacian).tocsc(), trust * target)
     return solved.astype(np.float32)

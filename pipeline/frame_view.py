@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float, Int, Num, UInt8
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+MATTE = 0.5
+"""Alpha from which a pixel is the dancer's."""
 PIXELS_PER_VOXEL = 1.2
 """The image is reduced until about this many pixels cross a voxel: more is wasted on it."""
 MAX_REDUCTION = 6
@@ -66,6 +68,10 @@ class FrameView:
     """Camera-space point, normal, canonical point, its tolerance in metres, weight (0: nothing there), RGB 0-1."""
     depth_m: Float[Tensor, "h w"]
     """0 where nothing usable is seen."""
+    matte: Bool[Tensor, "h w"]
+    """The dancer."""
+    body: Bool[Tensor, "h w"]
+    """The fitted body."""
 
     @property
     def seeds(self) -> Float[Tensor, "s 3"]:
@@ -137,13 +143,13 @@ def make_view(
     normals = depth_to_normals(depth, small)
     points = backproject(depth, small)
     place, off_m = _canonical(points, depth, raster, torch.cat((proxy.points, posed, turns), dim=1), proxy.faces)
-    weight = _angle_weight(points, normals) * _edge_weight(smooth & (matte > 0.5)) * matte * (off_m < LOOSE_M)
+    weight = _angle_weight(points, normals) * _edge_weight(smooth & (matte > MATTE)) * matte * (off_m < LOOSE_M)
     if images.confidence is not None:
         weight = weight * _trust(_reduced(images.confidence[box], step, device))
     tolerance = PART_TOLERANCE_M + 0.5 * off_m
     blank = torch.zeros_like(points[..., :2])
     rows = torch.cat((points, normals, place, tolerance[..., None], weight[..., None], color, blank), dim=-1)
-    return FrameView(small, rows.view(-1, 16), torch.where(weight > 0, depth, 0.0))
+    return FrameView(small, rows.view(-1, 16), torch.where(weight > 0, depth, 0.0), matte > MATTE, raster.depth_m > 0)
 
 
 def _box(inside: Bool[np.ndarray, "h w"]) -> tuple[slice, slice] | None:

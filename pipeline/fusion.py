@@ -18,6 +18,7 @@ from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, FrameView, ma
 from dancedepth.pipeline.integration import integrating
 from dancedepth.pipeline.keyframes import Keyframe, choose_keyframes, keyframe
 from dancedepth.pipeline.lookahead import ahead
+from dancedepth.pipeline.outlines import OutlineGauge
 from dancedepth.pipeline.pose_refinement import refined_motion
 from dancedepth.pipeline.records import (
     BodyMotion,
@@ -106,6 +107,7 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
     rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
     field = BodyField(body, rest)
     volume, proxy = CanonicalVolume(field, config, device), BodyProxy(field, device)
+    gauge = OutlineGauge(field.coarse, motion.camera, device)
     chosen = choose_keyframes(usable, inputs.tracks, motion, config.texture_views) if usable else set()
     kept: list[Keyframe] = []
     with (
@@ -120,10 +122,11 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
                 volume.activate(_thinned(look.view.seeds), config.truncation_m)
                 weight = max(float(inputs.tracks.sharpness[look.index]), BLURRED_WEIGHT)
                 integrator.integrate(look.view, look.cam_from_rest, weight)
+                gauge.add(look.view.matte, look.view.body, look.view.camera, look.cam_from_rest, weight)
             inputs.observer.advanced()
     if not volume.block_count:
         raise PersonError("no frame shows the dancer's surface", "fusion", "Check masks/ and depth/ of the run.")
-    return surface_from(volume, complete(volume, field, config), field, motion, kept, config)
+    return surface_from(volume, complete(volume, field, gauge.outline(), config), field, motion, kept, config)
 
 
 def _thinned(points: torch.Tensor) -> torch.Tensor:

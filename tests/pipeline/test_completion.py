@@ -9,6 +9,7 @@ from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.completion import GLOVE_M, LIMB_INSIDE_M, complete, within_reason
 from dancedepth.pipeline.config import FusionConfig
+from dancedepth.pipeline.outlines import Outline
 
 from tests.scenes import rest_body
 
@@ -27,6 +28,31 @@ def caster(vertices: np.ndarray, faces: np.ndarray) -> o3d.t.geometry.Raycasting
     return scene
 
 
+def unknown(field: BodyField) -> Outline:
+    """No matte's edge told anything."""
+    nothing = np.zeros(len(field.coarse.points), np.float32)
+    return Outline(nothing, nothing)
+
+
+def test_the_surface_lies_where_mattes_end(field: BodyField) -> None:
+    """Depth put it far too far out; the edges, seen from all sides, know better."""
+    volume = CanonicalVolume(field, CONFIG, torch.device("cpu"))
+    volume.activate(torch.from_numpy(field.fine.points), 0.06)
+    points = (volume.origins[volume.slots, None] + volume.offsets.T).numpy()
+    distance = field.signed_distance(points.reshape(-1, 3)).reshape(points.shape[:2]) - 0.04
+    volume.tsdf[volume.slots] = torch.from_numpy(np.clip(distance / CONFIG.truncation_m, -1, 1))
+    volume.weight[volume.slots] = 20.0
+    count = len(field.coarse.points)
+    edges = Outline(np.full(count, 0.01, np.float32), np.full(count, 30.0, np.float32))
+    stands_off = []
+    for outline in (unknown(field), edges):
+        tsdf = complete(volume, field, outline, CONFIG)
+        vertices, _ = volume.extract(tsdf, np.ones(tsdf.shape, dtype=bool))
+        stands_off.append(float(np.median(field.signed_distance(vertices.astype(np.float32)))))
+    assert stands_off[0] > 0.03
+    assert abs(stands_off[1] - 0.01) < 0.01
+
+
 def test_a_hand_that_frames_look_past_stays_on(field: BodyField, body: BodyModel) -> None:
     volume = CanonicalVolume(field, CONFIG, torch.device("cpu"))
     volume.activate(torch.from_numpy(field.fine.points), CONFIG.truncation_m)
@@ -36,7 +62,7 @@ def test_a_hand_that_frames_look_past_stays_on(field: BodyField, body: BodyModel
     there = (np.abs(places[:, None] - skin[None, ::20]).max(axis=-1) < 0.05).any(axis=1)
     slots = volume.slots[torch.from_numpy(there)]
     volume.tsdf[slots], volume.weight[slots] = 1.0, 50.0
-    tsdf = complete(volume, field, CONFIG)
+    tsdf = complete(volume, field, unknown(field), CONFIG)
     vertices, faces = volume.extract(tsdf, np.ones(tsdf.shape, dtype=bool))
     distance = caster(vertices, faces).compute_distance(o3d.core.Tensor.from_numpy(skin)).numpy()
     assert np.percentile(distance, 95) < 0.02, "many looks past it have not cut it off"
