@@ -63,8 +63,11 @@ def test_scaling_sets_the_height_of_the_skin(body: BodyModel) -> None:
 
 def test_every_trait_of_an_average_adult_moves_the_skin(body: BodyModel) -> None:
     """Fits start there; a trait without a slope would stay as it is for ever."""
-    jacobian = torch.autograd.functional.jacobian(lambda traits: body.rest(traits).vertices, torch.tensor(ADULT))
-    assert (jacobian.abs().amax(dim=(0, 1)) > 0.01).all()
+    traits = torch.tensor(ADULT, requires_grad=True)
+    vertices = body.rest(traits).vertices
+    somehow = torch.randn(vertices.shape, generator=torch.Generator().manual_seed(0))
+    (slopes,) = torch.autograd.grad((vertices * somehow).sum(), traits)
+    assert (slopes.abs() > 0.1).all(), slopes
 
 
 def test_helper_surfaces_wrap_the_body(body: BodyModel) -> None:
