@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,16 +73,14 @@ def silhouette(alpha: UInt8[np.ndarray, "h w"], box_px: Float[np.ndarray, "4"]) 
     return Silhouette(outside.astype(np.float32), outline.astype(np.float32), origin.astype(np.float32), cell)
 
 
-def stack(silhouettes: list[Silhouette | None], device: torch.device | str) -> Silhouettes:
-    """One batch of a clip's silhouettes."""
-    blank = Silhouette(
-        np.zeros((GRID, GRID), np.float32), np.zeros((OUTLINE_POINTS, 2), np.float32), np.zeros(2, np.float32), 1.0
-    )
-    filled = [one or blank for one in silhouettes]
-    return Silhouettes(
-        torch.tensor([one is not None for one in silhouettes], device=device),
-        torch.from_numpy(np.stack([one.outside_px for one in filled]))[:, None].to(device),
-        torch.from_numpy(np.stack([one.outline_px for one in filled])).to(device),
-        torch.from_numpy(np.stack([one.origin_px for one in filled])).to(device),
-        torch.tensor([one.cell_px for one in filled], dtype=torch.float32, device=device),
-    )
+def stack(silhouettes: Iterable[Silhouette | None], count: int, device: torch.device | str) -> Silhouettes:
+    """One batch of a clip's `count` silhouettes, taken one at a time."""
+    seen = torch.zeros(count, dtype=torch.bool)
+    outside, outline = torch.zeros(count, 1, GRID, GRID), torch.zeros(count, OUTLINE_POINTS, 2)
+    origin, cell = torch.zeros(count, 2), torch.ones(count)
+    for row, one in enumerate(silhouettes):
+        if one is not None:
+            seen[row], cell[row] = True, one.cell_px
+            outside[row, 0], outline[row] = torch.from_numpy(one.outside_px), torch.from_numpy(one.outline_px)
+            origin[row] = torch.from_numpy(one.origin_px)
+    return Silhouettes(*(part.to(device) for part in (seen, outside, outline, origin, cell)))

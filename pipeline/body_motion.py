@@ -94,13 +94,11 @@ def _landmarks(dancer: Track, fitted: Bool[np.ndarray, "n"], model: ArticulatedB
 def _silhouettes(dancer: Track, mattes: ImageSequence, device: torch.device) -> Silhouettes:
     """The dancer's silhouettes, read one matte at a time."""
     with_matte = set(mattes.indices)
-    return stack(
-        [
-            silhouette(mattes.load(index), box) if index in with_matte and found else None
-            for index, (box, found) in enumerate(zip(dancer.boxes_px, dancer.found, strict=True))
-        ],
-        device,
+    each = (
+        silhouette(mattes.load(index), box) if index in with_matte and found else None
+        for index, (box, found) in enumerate(zip(dancer.boxes_px, dancer.found, strict=True))
     )
+    return stack(each, len(dancer.found), device)
 
 
 def _motion(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dancedepth.pipeline.errors import RunFolderError
+from dancedepth.pipeline.heap import give_heap_back
 from dancedepth.pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
 from dancedepth.pipeline.peak_memory import PeakMemory
 from dancedepth.pipeline.records import Observer
@@ -61,6 +62,7 @@ class Run:
         if save:
             save(result)
             result = load()  # files round: a run that is cut off here and resumed goes on from the same numbers
+        give_heap_back()
         seconds = time.perf_counter() - started
         stage = StageRecord(name, seconds, count(result))
         self.record(replace(self.manifest, stages=(*self.manifest.stages, stage)))

@@ -149,7 +149,7 @@ def test_mattes_bring_the_body_into_the_outline(body: BodyModel, dance: Dance, f
         alpha = (rasterize(vertices, body.faces, CAMERA).face_index >= 0).numpy().astype(np.uint8) * 255
         seen = project(vertices[:SKIN_VERTICES], CAMERA)
         mattes.append(silhouette(alpha, torch.cat((seen.amin(dim=0), seen.amax(dim=0))).numpy()))
-    silhouettes, (_, weight) = stack(mattes, "cpu"), silhouette_points(body)
+    silhouettes, (_, weight) = stack(mattes, len(mattes), "cpu"), silhouette_points(body)
     turned = fitted.pose.angles.clone()
     hands_and_feet = [a for a, joint in enumerate(FIT_JOINTS) if joint.bone.startswith(("wrist", "foot"))]
     turned[:, hands_and_feet] += 0.5  # what no keypoint sees
