@@ -31,6 +31,7 @@ CAVITY_M = 0.015
 
 LIMB_BONES = ("upperarm", "lowerarm", "wrist", "metacarpal", "finger", "upperleg", "lowerleg", "foot", "toe")
 """Names of the bones of arms and legs start so."""
+FOOT_BONES = ("foot", "toe")
 HAND_BONES = ("wrist", "metacarpal", "finger")
 """And of those of hands, so."""
 
@@ -81,6 +82,9 @@ class BodyField:
         hands = [name.startswith(HAND_BONES) for name in body.bone_names]
         self.hands: Float[np.ndarray, "s"] = self.coarse.skin[:, hands].sum(axis=1)
         """The same for hands."""
+        heads = self.head_bones | np.array([name.startswith(FOOT_BONES) for name in body.bone_names])
+        self.bare: Float[np.ndarray, "s"] = self.hands + self.coarse.skin[:, heads].sum(axis=1)
+        """And of what clothes do not hide: hands, head and feet."""
         self._cavities = cKDTree(fine.points[hidden]) if hidden.any() else None
 
     def at(self, points: Float[np.ndarray, "q 3"]) -> FieldValues:

@@ -33,6 +33,8 @@ GLOVE_M = 0.006
 FOLDS_M, LOOSER_M = 0.008, 0.03
 """Folds may lie this far beside the outline; and farther by the second, times how little is known over how much."""
 EDGE_KNOWN = 0.3
+DRAPE_M = 0.012
+"""What unseen cloth smooths away of the body under it, as an error of its distances."""
 THICKNESS_PROBES = 80_000
 SMOOTHING = 0.3
 """Pull of neighbouring samples on a seen thickness; unseen thickness follows its neighbours alone."""
@@ -61,8 +63,14 @@ def complete(
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
     distances = _within_outline(volume, field, outline, voxels.points, distances)
-    error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen
+    error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen + _drape(volume, field) * (1 - seen)
     return smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
+
+
+def _drape(volume: CanonicalVolume, field: BodyField) -> Float[np.ndarray, "b n"]:
+    """How little unseen surface may follow the body's own relief: cloth spans what skin folds."""
+    bare = np.clip(field.bare[:, None], 0, 1)
+    return DRAPE_M * (1 - interpolate_corners(volume, lambda at: field.spread(bare, at)[:, 0]))
 
 
 def _within_outline(

@@ -53,6 +53,22 @@ def test_the_surface_lies_where_mattes_end(field: BodyField) -> None:
     assert abs(stands_off[1] - 0.01) < 0.01
 
 
+def test_unseen_cloth_spans_what_skin_folds(field: BodyField, body: BodyModel) -> None:
+    """Between the buttocks, 2 cm deep in the skin, the surface stays out; fingers keep their shape."""
+    volume = CanonicalVolume(field, CONFIG, torch.device("cpu"))
+    volume.activate(torch.from_numpy(field.fine.points), CONFIG.truncation_m)
+    tsdf = complete(volume, field, unknown(field), CONFIG)
+    vertices, faces = volume.extract(tsdf, np.ones(tsdf.shape, dtype=bool))
+    height = (vertices[:, 2] - field.vertices[:, 2].min()) / np.ptp(field.vertices[:, 2])
+    hips = np.abs(height - 0.52) < 0.008
+    middle, beside = np.abs(vertices[:, 0]) < 0.006, np.abs(np.abs(vertices[:, 0]) - 0.07) < 0.01
+    assert vertices[hips & beside, 1].max() - vertices[hips & middle, 1].max() < 0.014
+    finger = [name.startswith("finger") for name in body.bone_names]
+    fingers = field.fine.points[field.fine.skin[:, finger].sum(axis=1) > 0.9]
+    off_m = caster(vertices, faces).compute_distance(o3d.core.Tensor.from_numpy(fingers)).numpy()
+    assert np.percentile(off_m, 90) < 0.003
+
+
 def test_a_hand_that_frames_look_past_stays_on(field: BodyField, body: BodyModel) -> None:
     volume = CanonicalVolume(field, CONFIG, torch.device("cpu"))
     volume.activate(torch.from_numpy(field.fine.points), CONFIG.truncation_m)
