@@ -114,7 +114,7 @@ class Shown:
         """Where the clip's camera sees it, over the picture."""
         cam_from_world = np.linalg.inv(self._rig.world_from_cam)
         cam = posed_surface(self._surface, self._rig, frame) @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
-        return render(self._surface, cam, self._clip_camera, look="clay", background=picture)
+        return render(self._surface, cam, self._clip_camera, look="clay", oversampling=1, background=picture)
 
 
 def _drawn(
