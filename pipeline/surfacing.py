@@ -8,19 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from dancedepth.pipeline.atlas import lay_out
-from dancedepth.pipeline.body_field import BodyField
+from dancedepth.pipeline.body_field import HAND_BONES, BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.color_fill import Head, filled_colors
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.mesh_shape import largest_component, simplified
+from dancedepth.pipeline.portrait import choose_portrait
 from dancedepth.pipeline.records import BodyMotion, Surface
 from dancedepth.pipeline.surface import skinned, vertex_normals
 from dancedepth.pipeline.texture import bake, blend, vertex_paint
 from dancedepth.pipeline.vertex_colors import VertexLooks, as_bytes, balanced, consensus, vertex_look
 from dancedepth.pipeline.volume_sampling import Samples, sample
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 SEEN_WEIGHT = 1.0
 """Integrated weight (one sharp frontal look gives about one) at which `observed` reaches 1 - 1/e."""
@@ -72,9 +73,12 @@ def painted(shape: Shape, samples: Samples, motion: BodyMotion, keyframes: list[
     """The surface in colour: its vertices by what all keyframes agree on, its texture by the best of them."""
     posed = [shape.posed(motion.cam_from_rest[frame.index]) for frame in keyframes]
     looks = _looks(shape, samples, keyframes, posed)
-    color, trust = _colors(shape, samples, looks, _head(shape, motion))
+    head = _head(shape, motion)
+    color, trust = _colors(shape, samples, looks, head)
     atlas = lay_out(shape.vertices, shape.faces, shape.skin_bones[:, 0], motion.bone_names, texture_px)
-    made = blend(looks, color, trust, shape.faces)
+    hands = _own(shape, motion, HAND_BONES)
+    portrait = choose_portrait(shape.vertices, head, hands, looks, keyframes, posed)
+    made = blend(looks, color, trust, shape.faces, portrait)
     texture = bake(atlas, color, looks, made, keyframes, posed, texture_px)
     return Surface(
         vertices=shape.vertices[atlas.source],
@@ -113,7 +117,12 @@ def _colors(
 
 
 def _head(shape: Shape, motion: BodyMotion) -> Head | None:
-    bones = [index for index, name in enumerate(motion.bone_names) if name.startswith(HEAD_BONES)]
-    own = np.isin(shape.skin_bones[:, 0], bones)
+    own = _own(shape, motion, HEAD_BONES)
     y = shape.vertices[own, 1]
     return Head(own, float((y.min() + y.max()) / 2)) if len(y) else None
+
+
+def _own(shape: Shape, motion: BodyMotion, names: tuple[str, ...]) -> Bool[np.ndarray, "v"]:
+    """The vertices that follow bones whose names start so."""
+    bones = [index for index, name in enumerate(motion.bone_names) if name.startswith(names)]
+    return np.isin(shape.skin_bones[:, 0], bones)

@@ -1,5 +1,6 @@
 """The atlas and the texture baked into it, on a ball photographed from several sides."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -7,10 +8,12 @@ import trimesh
 from dancedepth.models.geometry import Camera
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.atlas import Atlas, lay_out
+from dancedepth.pipeline.color_fill import Head
 from dancedepth.pipeline.frame_view import FrameImages
 from dancedepth.pipeline.keyframes import Keyframe, keyframe
+from dancedepth.pipeline.portrait import Portrait, choose_portrait
 from dancedepth.pipeline.texture import bake, blend
-from dancedepth.pipeline.vertex_colors import balanced, consensus, vertex_look
+from dancedepth.pipeline.vertex_colors import VertexLooks, balanced, consensus, vertex_look
 
 CAMERA = Camera.centred(500.0, 320, 320)
 SIZE = 512
@@ -101,3 +104,48 @@ def test_a_photo_of_something_else_is_outvoted() -> None:
     color[2] = (0.1, 0.9, 0.1)
     looks = balanced(weight, color, np.full((10, 3), 0.6, np.float32))
     np.testing.assert_allclose(consensus(looks).color, 0.6, atol=0.02)
+
+
+def test_a_face_comes_from_one_look(ball: trimesh.Trimesh) -> None:
+    """Two looks that see the ball about equally well: in the face there is none of the second."""
+    count = len(ball.vertices)
+    weight = np.full((2, count), 0.9, np.float32)
+    weight[1, ball.vertices[:, 0] > 0] = 1.0
+    color = np.full((2, count, 3), 0.5, np.float32)
+    looks = VertexLooks(weight, color, np.ones((2, 3), np.float32))
+    face = ball.vertices[:, 2] > 0.1
+    made = blend(looks, color[0], np.ones(count, np.float32), ball.faces, Portrait(face, 0))
+    inner = ball.vertices[:, 2] > 0.2
+    assert made.share[1, inner].max() < 0.01
+    assert made.share[1, (ball.vertices[:, 0] > 0.2) & (ball.vertices[:, 2] < -0.1)].min() > 0.7
+
+
+def test_the_portrait_is_sharp_from_the_front_and_without_hands(ball: trimesh.Trimesh) -> None:
+    """Five looks at a ball whose front is the face: from the side, blurred, behind a hand, and as it should be."""
+    vertices = np.asarray(ball.vertices)
+    hands = vertices[:, 2] > 0.29  # what is there is no hand's, but is posed as one
+    head = Head(np.ones(len(vertices), bool) & ~hands, 0.0)
+    facing = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+
+    def look(turn: float, hand_at: float, blurred: bool) -> tuple[Keyframe, np.ndarray]:
+        cos, sin = np.cos(turn), np.sin(turn)
+        turned = vertices @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]).T
+        at = (turned @ facing.T + [0, 0, 1.5]).astype(np.float32)
+        at[hands] = [hand_at, 0, 1.0]
+        raster = rasterize(torch.from_numpy(at), torch.from_numpy(ball.faces), CAMERA)
+        rest = raster.interpolate(torch.from_numpy(ball.faces), torch.from_numpy(vertices).float()).numpy()
+        inside = raster.face_index.numpy() >= 0
+        rgb = np.where(inside[..., None], pattern(rest) * 255, 30).astype(np.uint8)
+        rgb = cv2.GaussianBlur(rgb, (0, 0), 8) if blurred else rgb
+        made = keyframe(0, FrameImages(rgb, (inside * 255).astype(np.uint8), raster.depth_m.numpy()), CAMERA)
+        assert made is not None
+        return made, at
+
+    shots = [look(0.9, 0.6, False), look(0, 0.6, True), look(0, 0.02, False), look(0.1, 0.6, False)]
+    frames, posed = [shot[0] for shot in shots], [shot[1] for shot in shots]
+    seen = [vertex_look(frame, at, ball.faces) for frame, at in shots]
+    looks = VertexLooks(np.stack([w for w, _ in seen]), np.stack([c for _, c in seen]), np.ones((4, 3), np.float32))
+    portrait = choose_portrait(vertices, head, hands, looks, frames, posed)
+    assert portrait is not None and portrait.frame == 3
+    assert (vertices[portrait.face, 1] < 0).all()
+    assert choose_portrait(vertices, None, hands, looks, frames, posed) is None
