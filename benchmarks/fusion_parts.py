@@ -9,20 +9,16 @@ from fusion; the textured surface is rendered into it and held against the video
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
-from unittest.mock import patch
 
 import numpy as np
-import torch
 import typer
 from dancedepth.models import metrics
 from dancedepth.models.body import BodyModel
-from dancedepth.pipeline import completion, evaluation, frame_view, fusion, integration, storage
-from dancedepth.pipeline.canonical import CanonicalVolume
+from dancedepth.pipeline import evaluation, fusion, storage
 from dancedepth.pipeline.config import FusionConfig, RunConfig
 from dancedepth.pipeline.depths import load_geometry
 from dancedepth.pipeline.frames import open_video
@@ -44,6 +40,7 @@ from dancedepth.pipeline.surface import vertex_normals, welded
 from dancedepth.pipeline.surface_distance import SurfacePair
 from dancedepth.pipeline.truth import Truth, read_truth
 from dancedepth.pipeline.workspace import RunFolder
+from fusion_variants import REFINED, VARIANTS
 from pictures import ssim, textured
 from scipy.spatial import cKDTree
 
@@ -164,40 +161,6 @@ SOURCES: dict[str, Callable[[Path, Path], Material]] = {
     "truth": with_truth,
     "depth": with_true_depth,
     "run": material_of_run,
-}
-
-
-@contextmanager
-def _patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for place, name, value in changes:
-            stack.enter_context(patch.object(place, name, value))
-        yield
-
-
-def _seen_only(volume: CanonicalVolume, tsdf: np.ndarray, known: np.ndarray) -> Any:
-    return _EXTRACT(volume, tsdf, known & (volume.voxels().weight > completion.FILL_WEIGHT))
-
-
-def _left_as_seen(volume: CanonicalVolume, *rest: Any) -> np.ndarray:
-    return volume.voxels().tsdf
-
-
-_EXTRACT = CanonicalVolume.extract
-REFINED = "with refined poses"
-VARIANTS: dict[str, Callable[[], Any]] = {
-    "all parts": _patched,
-    "without the angle's weight": lambda: _patched(
-        (frame_view, "_angle_weight", lambda points, normals: torch.ones_like(points[..., 0]))
-    ),
-    "without confidence": lambda: _patched((frame_view, "_trust", lambda sure: torch.ones_like(sure))),
-    "without the edges' weight": lambda: _patched((frame_view, "_edge_weight", lambda smooth: smooth.float())),
-    "without sharpness": lambda: _patched((fusion, "BLURRED_WEIGHT", 1.0)),
-    "without the occlusion test": lambda: _patched(
-        (frame_view, "PART_TOLERANCE_M", 10.0), (integration, "BACK_COS", 2.0), (integration, "FACING", (1.0, 0.0))
-    ),
-    "without the fill": lambda: _patched((fusion, "complete", _left_as_seen), (CanonicalVolume, "extract", _seen_only)),
-    REFINED: _patched,
 }
 
 
