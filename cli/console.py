@@ -176,6 +176,8 @@ def _facts(run: RunSummary) -> Padding:
         facts.add_row("smoothness", f"{manifest.quality.smoothness:.1f} m/s² mean acceleration of the joints")
     if manifest.quality.coverage is not None:
         facts.add_row("coverage", f"{manifest.quality.coverage:.0%} of the surface was seen")
+    if manifest.quality.silhouette_iou is not None:
+        facts.add_row("outline", f"{manifest.quality.silhouette_iou:.2f} overlap of surface and dancer in the pictures")
     if manifest.adaptation:
         facts.add_row("adaptation", _adaptation(manifest.adaptation))
     if manifest.scale:

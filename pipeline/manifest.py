@@ -95,7 +95,8 @@ class QualityRecord:
     none stands; `foot_sliding_fitted_m_s`: the same in the body fit (see `pipeline.stands`).
     `coverage`: share of the surface's area that was seen. `fold_detail`: how much more its normals vary within 3 cm
     than the naked body's (mean squared length of the difference). `flicker_mm`: mean change of the depth from frame to
-    frame, measured from the moving surface (all three: `pipeline.surface_quality`).
+    frame, measured from the moving surface. `silhouette_iou`: intersection over union of the moving surface and the
+    matte, mean over some frames (all four: `pipeline.surface_quality`).
     """
 
     reprojection_error_px: float | None
@@ -105,6 +106,7 @@ class QualityRecord:
     coverage: float | None = None
     fold_detail: float | None = None
     flicker_mm: float | None = None
+    silhouette_iou: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
-"""Numbers about the surface that need no truth: how much of it was seen, how much it folds, how much depth flickers."""
+"""Numbers about the surface that need no truth: how much of it was seen, how much it folds, how much depth flickers,
+and how well it covers the dancer in the pictures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import torch
 from dancedepth.models.metrics import flicker_mm, sample_triangles
+from dancedepth.models.raster import rasterize
+from dancedepth.models.silhouettes import OPAQUE
 from dancedepth.pipeline.mesh_shape import vertex_areas
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.records import BodyMotion, ImageSequence, Surface
@@ -19,6 +24,9 @@ SEEN = 0.5
 """Of `observed`."""
 FOLD_RADIUS_M = 0.03
 """Folds are what bends within this distance."""
+SILHOUETTE_FRAMES = 12
+SILHOUETTE_SIDE_PX = 480
+"""The longer side of the pictures in which silhouettes are compared."""
 FOLD_SAMPLES = 20_000
 FOLD_NEIGHBOURS = 24
 SAME_SHEET_COS = 0.0
@@ -41,16 +49,20 @@ class SurfaceQuality:
     coverage: float
     fold_detail: float
     flicker_mm: float | None
+    silhouette_iou: float | None
 
 
 def measure_surface(
     surface: Surface,
     motion: BodyMotion,
+    mattes: ImageSequence,
     depth: ImageSequence,
     body_vertices: Float[np.ndarray, "b 3"],
     body_faces: Int[np.ndarray, "g 3"],
 ) -> SurfaceQuality:
-    """Coverage, fold detail above the rest body's, and flicker of the depth against the moving surface."""
+    """Coverage, fold detail above the rest body's, flicker of the depth against the moving surface, and its outline's
+    agreement with the mattes.
+    """
     whole = welded(surface)
     area = vertex_areas(whole.vertices, whole.faces)
     return SurfaceQuality(
@@ -58,7 +70,28 @@ def measure_surface(
         fold_detail=bending(whole.vertices, whole.faces)
         - bending(body_vertices, outer_faces(body_vertices, body_faces)),
         flicker_mm=flicker(whole, motion, depth),
+        silhouette_iou=silhouette_iou(whole, motion, mattes),
     )
+
+
+def silhouette_iou(surface: Surface, motion: BodyMotion, mattes: ImageSequence) -> float | None:
+    """Intersection over union of the moving surface and the matte in the picture, mean over some frames, if any.
+
+    What of the surface lies outside the matte is too much, what of the matte outside the surface is missing.
+    """
+    frames = [index for index in mattes.indices if motion.fitted[index]]
+    frames = frames[:: max(1, -(-len(frames) // SILHOUETTE_FRAMES))]
+    camera = motion.camera
+    share = min(1.0, SILHOUETTE_SIDE_PX / max(camera.width, camera.height))
+    small = camera.resized(max(1, round(camera.width * share)), max(1, round(camera.height * share)))
+    faces, found = torch.from_numpy(surface.faces).long(), []
+    for index in frames:
+        posed = torch.from_numpy(pose_surface(surface, motion.cam_from_rest[index]))
+        own = (rasterize(posed, faces, small).face_index >= 0).numpy()
+        matte = cv2.resize(mattes.load(index), (small.width, small.height), interpolation=cv2.INTER_AREA) >= OPAQUE
+        if matte.any():
+            found.append((own & matte).sum() / (own | matte).sum())
+    return float(np.mean(found)) if found else None
 
 
 def bending(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> float:

@@ -9,7 +9,7 @@ from dancedepth.models.body import BodyModel
 from dancedepth.models.geometry import Camera
 from dancedepth.pipeline.records import ImageSequence, Surface
 from dancedepth.pipeline.surface import vertex_normals, welded
-from dancedepth.pipeline.surface_quality import bending, flicker, measure_surface
+from dancedepth.pipeline.surface_quality import bending, flicker, measure_surface, silhouette_iou
 
 from tests.scenes import Scene, dancer, turning
 
@@ -85,8 +85,20 @@ def test_coverage_is_a_share_of_the_area_whatever_the_seams(scene: Scene, surfac
         **{name: getattr(surface, name)[corners] for name in names},
     )
     assert len(welded(split).vertices) == len(np.unique(surface.vertices.astype(np.float32), axis=0))
-    measured = measure_surface(split, scene.motion, scene.geometry.depth, scene.vertices, scene.faces)
+    measured = measure_surface(split, scene.motion, scene.mattes, scene.geometry.depth, scene.vertices, scene.faces)
     area = trimesh.Trimesh(surface.vertices, surface.faces, process=False).area_faces
     upper = surface.observed[surface.faces].mean(axis=1)
     assert measured.coverage == pytest.approx((area * upper).sum() / area.sum(), abs=0.02)
     assert abs(measured.fold_detail) < 0.2 * bending(scene.vertices, scene.faces), "no folds, but a mouth inside"
+
+
+def test_the_true_surface_covers_its_mattes_and_a_fat_one_does_not(scene: Scene, surface: Surface) -> None:
+    exact = silhouette_iou(surface, scene.motion, scene.mattes)
+    fat = silhouette_iou(
+        replace(surface, vertices=surface.vertices + 0.03 * surface.normals), scene.motion, scene.mattes
+    )
+    assert exact is not None and fat is not None
+    assert exact > 0.98
+    assert 0.6 < fat < 0.9
+    nothing = ImageSequence((), scene.mattes.load)
+    assert silhouette_iou(surface, scene.motion, nothing) is None
