@@ -27,7 +27,7 @@ PORTRAIT_SHARE = 12.0
 """How much better the portrait's look at the face counts than it is."""
 TONE_ROUNDS = 40
 """The same for the shifts of tone: they keep nothing as small as an eye."""
-BEST_POWER = 12
+BEST_POWER = 64
 """Looks count by this power of their weight: where one is better, it is nearly alone, without a hard edge."""
 NOTICED = 0.02
 """Shares below this are left away."""
