@@ -9,6 +9,9 @@ import torch
 from dancedepth.models.body import BodyModel, RestBody
 from dancedepth.pipeline.body_rays import BodyRays
 from dancedepth.pipeline.neighbours import nearest
+from dancedepth.pipeline.skirt import Skin, Skirt
+from dancedepth.pipeline.skirt_evidence import Hem
+from dancedepth.pipeline.surface_samples import SurfaceSamples, spread_samples
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
@@ -48,32 +51,43 @@ class FieldValues:
     """To the nearest surface sample, unsigned."""
 
 
-@dataclass(frozen=True)
-class SurfaceSamples:
-    """Points spread evenly over the rest skin."""
-
-    points: Float[np.ndarray, "s 3"]
-    normals: Float[np.ndarray, "s 3"]
-    skin: Float[np.ndarray, "s j"]
-    tree: cKDTree
-
-
 class BodyField:
-    """Smooth skinning weights, normals and signed distance around one rest body."""
+    """Smooth skinning weights, normals and signed distance around one rest body, in a skirt if it wears one.
 
-    def __init__(self, body: BodyModel, rest: RestBody) -> None:
+    Attributes:
+        vertices, faces: what of the body and the skirt shows, as one mesh; parts of it meet without being joined.
+        fine, coarse: samples of the skin that shows.
+        clothed: the coarse ones, and then such of the skirt.
+        skirt: the skirt, None without one.
+    """
+
+    def __init__(self, body: BodyModel, rest: RestBody, hem: Hem | None = None) -> None:
         self.vertices = rest.vertices.cpu().numpy().astype(np.float32)
         self.faces = body.faces.cpu().numpy()
         self.bones = len(body.bone_names)
         dense = torch.zeros(len(rest.vertices), self.bones)
         dense.scatter_add_(1, body.skin_bones.cpu(), body.skin_weights.cpu())
+        skin = Skin(self.vertices, self.faces, dense.numpy(), body.bone_names)
+        self.skirt = None if hem is None else Skirt(skin, hem)
         self._rays = BodyRays(self.vertices, self.faces)
-        fine = _sample(self.vertices, self.faces, dense.numpy(), FINE_SPACING_M)
-        coarse = _sample(self.vertices, self.faces, dense.numpy(), COARSE_SPACING_M)
+        fine, coarse, sparse = (
+            spread_samples(skin.vertices, skin.faces, skin.weights, spacing)
+            for spacing in (FINE_SPACING_M, COARSE_SPACING_M, SPARSE_SPACING_M)
+        )
         hidden = self._rays.enclosed(fine.points + LIFT_M * fine.normals)
-        self.fine = _kept(fine, ~hidden)
-        self.coarse = _kept(coarse, ~self._rays.enclosed(coarse.points + LIFT_M * coarse.normals))
-        self.sparse = _sample(self.vertices, self.faces, dense.numpy(), SPARSE_SPACING_M)
+        self.fine = self._shown(fine.kept(~hidden))
+        self.coarse = self._shown(coarse.kept(~self._rays.enclosed(coarse.points + LIFT_M * coarse.normals)))
+        self._layers = tuple(
+            samples if self.skirt is None else samples.joined(self._loose(self.skirt.samples(spacing)))
+            for samples, spacing in (
+                (self.fine, FINE_SPACING_M),
+                (self.coarse, COARSE_SPACING_M),
+                (self._shown(sparse), SPARSE_SPACING_M),
+            )
+        )
+        self.clothed = self._layers[1]
+        if self.skirt is not None:
+            self.vertices, self.faces = _dressed(skin, self.skirt, self._rays)
         self.head_bones: Bool[np.ndarray, "j"] = _below(body, "head")
         """The head and what hangs on it."""
         limbs = [name.startswith(LIMB_BONES) for name in body.bone_names]
@@ -93,8 +107,9 @@ class BodyField:
         Nearby samples are blended with weights that fall to zero at the farthest of them, so that nothing jumps when
         the set of neighbours changes. The reach grows with the distance from the body.
         """
-        skin, normal, distance = _blend(self.fine, points, FINE_NEIGHBOURS)
-        for samples, (near_m, far_m) in ((self.coarse, COARSE_FROM_M), (self.sparse, SPARSE_FROM_M)):
+        fine, *wider = self._layers
+        skin, normal, distance = _blend(fine, points, FINE_NEIGHBOURS)
+        for samples, (near_m, far_m) in zip(wider, (COARSE_FROM_M, SPARSE_FROM_M), strict=True):
             far = np.clip((distance - near_m) / (far_m - near_m), 0, 1)
             rows = np.flatnonzero(far > 0)
             if len(rows):
@@ -115,9 +130,24 @@ class BodyField:
 
     def spread(self, values: Float[np.ndarray, "s c"], points: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "q c"]:
         """Values of the coarse samples, blended smoothly at points in space."""
-        weights, _ = _neighbour_weights(self.coarse, points, COARSE_NEIGHBOURS)
+        weights, _ = neighbour_weights(self.coarse, points, COARSE_NEIGHBOURS)
         blended: np.ndarray = weights @ values
         return blended
+
+    def distance_to(self, points: Float[np.ndarray, "q 3"], sample: Int[np.ndarray, "q"]) -> Float[np.ndarray, "q"]:
+        """Metres to the body or to the skirt's sides, whichever each point's sample of `clothed` belongs to."""
+        distance = self.signed_distance(points)
+        cloth = np.flatnonzero(sample >= len(self.coarse.points))
+        if self.skirt is not None and len(cloth):
+            distance[cloth] = self.skirt.signed_distance(points[cloth])
+        return distance
+
+    def together(self, one: Int[np.ndarray, "*n"], other: Int[np.ndarray, "*n"]) -> Bool[np.ndarray, "*n"]:
+        """Whether samples of `clothed` may wear the same: a skirt runs on into what is above it, not into the legs."""
+        z, cloth = self.clothed.points[:, 2], np.arange(len(self.clothed.points)) >= len(self.coarse.points)
+        low = z < (-np.inf if self.skirt is None else self.skirt.hem.crotch_z)
+        result: np.ndarray = (cloth[one] == cloth[other]) | ~(low[one] | low[other])
+        return result
 
     def signed_distance(self, points: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "q"]:
         """Metres to the rest body's outer surface, negative inside; the mouth and the eye sockets count as inside."""
@@ -128,6 +158,20 @@ class BodyField:
             inner = near[self._rays.enclosed(points[near])]
             distance[inner] *= -1
         return distance
+
+    def _loose(self, cloth: SurfaceSamples) -> SurfaceSamples:
+        """Without what sinks into the hips."""
+        return cloth.kept(self._rays.signed_distance(cloth.points) > 0)
+
+    def _shown(self, samples: SurfaceSamples) -> SurfaceSamples:
+        return samples if self.skirt is None else samples.kept(~self.skirt.covers(samples.points))
+
+
+def _dressed(skin: Skin, skirt: Skirt, body: BodyRays) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
+    """The triangles of the body and of the skirt that do not lie wholly in one another."""
+    bare = skin.faces[~skirt.covers(skin.vertices)[skin.faces].all(axis=1)]
+    cloth = skirt.faces[(body.signed_distance(skirt.vertices) > 0)[skirt.faces].any(axis=1)]
+    return np.concatenate((skin.vertices, skirt.vertices)), np.concatenate((bare, cloth + len(skin.vertices)))
 
 
 def _below(body: BodyModel, top: str) -> Bool[np.ndarray, "j"]:
@@ -141,11 +185,11 @@ def _below(body: BodyModel, top: str) -> Bool[np.ndarray, "j"]:
 def _blend(
     samples: SurfaceSamples, points: Float[np.ndarray, "q 3"], count: int
 ) -> tuple[Float[np.ndarray, "q j"], Float[np.ndarray, "q 3"], Float[np.ndarray, "q"]]:
-    weights, distance = _neighbour_weights(samples, points, count)
+    weights, distance = neighbour_weights(samples, points, count)
     return weights @ samples.skin, weights @ samples.normals, distance
 
 
-def _neighbour_weights(  # type: ignore[no-untyped-def]  # scipy's sparse matrices carry no types
+def neighbour_weights(  # type: ignore[no-untyped-def]  # scipy's sparse matrices carry no types
     samples: SurfaceSamples, points: Float[np.ndarray, "q 3"], count: int
 ):
     """Sparse (q s) blending weights, rows summing to one, and each point's distance to its nearest sample."""
@@ -159,32 +203,3 @@ def _neighbour_weights(  # type: ignore[no-untyped-def]  # scipy's sparse matric
     rows = np.arange(0, index.size + 1, count)
     matrix = csr_matrix((weights.ravel().astype(np.float32), index.ravel(), rows), (len(points), len(samples.points)))
     return matrix, distance[:, 0].astype(np.float32)
-
-
-def _kept(samples: SurfaceSamples, keep: Bool[np.ndarray, "s"]) -> SurfaceSamples:
-    points = samples.points[keep]
-    return SurfaceSamples(points, samples.normals[keep], samples.skin[keep], cKDTree(points))
-
-
-def _sample(
-    vertices: Float[np.ndarray, "v 3"],
-    faces: Int[np.ndarray, "f 3"],
-    skin: Float[np.ndarray, "v j"],
-    spacing_m: float,
-) -> SurfaceSamples:
-    """One random surface point in every cell of `spacing_m` that the surface crosses; the same for the same body."""
-    random = np.random.default_rng(0)
-    corners = vertices[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.linalg.norm(cross, axis=1) / 2
-    count = int(4 * area.sum() / spacing_m**2)
-    face = random.choice(len(faces), count, p=area / area.sum())
-    u, v = random.random((2, count))
-    root = np.sqrt(u)
-    barycentric = np.stack((1 - root, root * (1 - v), root * v), axis=1).astype(np.float32)
-    points = np.einsum("sc,scd->sd", barycentric, corners[face])
-    _, kept = np.unique(np.floor(points / spacing_m).astype(np.int64), axis=0, return_index=True)
-    face, barycentric, points = face[kept], barycentric[kept], points[kept]
-    normals = cross[face] / (2 * area[face, None])
-    blended = np.einsum("sc,scj->sj", barycentric, skin[faces[face]])
-    return SurfaceSamples(points, normals.astype(np.float32), blended.astype(np.float32), cKDTree(points))

@@ -9,6 +9,7 @@ from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.outlines import Outline
+from dancedepth.pipeline.skirt_fill import HungCloth
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
 from dancedepth.pipeline.volume_sampling import interpolate_corners
 from jaxtyping import Bool, Float
@@ -26,6 +27,8 @@ NEAR_TSDF = 0.5
 """Voxels this near to the surface seen (in truncations) tell its distance from the body."""
 THICKNESS_RANGE_M = (-0.03, 0.3)
 """The body may be fitted a little too large; clothes hang no farther out than this."""
+CLOTH_LEAST_M = -0.1
+"""A skirt's outline is as wide all around as it is at the sides; before and behind it may hang nearer to the legs."""
 LIMB_INSIDE_M, DENTED_M = 0.01, 0.004
 """No skin of arms and legs lies deeper in the body than the first, and no surface there deeper under the filled one
 than the second: the fit is off by more than a wrist is thick, and frames that look past it must not cut it off."""
@@ -38,6 +41,8 @@ DRAPE_M = 0.012
 THICKNESS_PROBES = 80_000
 SMOOTHING = 0.3
 """Pull of neighbouring samples on a seen thickness; unseen thickness follows its neighbours alone."""
+CLOTH_SMOOTHING = 10
+"""Times that, among samples of a skirt."""
 PULL_TO_MEDIAN = 0.03
 EDGE_WEIGHT = 0.5
 """Weight of the looks at a matte's edge at which it counts as much as all the depth seen there."""
@@ -48,9 +53,13 @@ def complete(
     volume: CanonicalVolume, field: BodyField, outline: Outline, config: FusionConfig
 ) -> Float[np.ndarray, "b n"]:
     """Truncated distances of every active voxel, seen or filled; activates the blocks that the filled surface needs."""
-    thickness = within_reason(clothing_thickness(volume, field, outline, config), field)
+    everywhere = clothing_thickness(volume, field, outline, config)
+    own = len(field.coarse.points)
+    thickness, cloth = within_reason(everywhere[:own], field), HungCloth.over(field, everywhere[own:])
     skin = field.fine
     shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
+    if cloth:
+        shell = np.concatenate((shell, cloth.shell))
     volume.activate(torch.from_numpy(shell.astype(np.float32)), volume.block_m)
     voxels = volume.voxels()
     variance = variance_of_looks(voxels) * config.truncation_m**2
@@ -58,11 +67,18 @@ def complete(
     seen = voxels.weight / (voxels.weight + fill_weight)
     limbs = interpolate_corners(volume, lambda points: field.spread(field.limbs[:, None], points)[:, 0]) > 0.5
     unsure = (seen < SURE_SHARE) | limbs
+    if cloth:
+        zones = cloth.zones(voxels.points)
+        unsure |= zones.hangs | zones.ends
     offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
     fill = _filled(volume, field, voxels.points, offset, unsure)
+    laid = cloth.laid(volume, voxels.points, zones, unsure, fill) if cloth else None
+    if laid:
+        limbs, fill = limbs & ~laid.outermost, np.minimum(fill, laid.around)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
-    distances = _within_outline(volume, field, outline, voxels.points, distances)
+    outlined = _within_outline(volume, field, outline, voxels.points, distances)
+    distances = laid.shaped(distances, outlined) if laid else outlined
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen + _drape(volume, field) * (1 - seen)
     return smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
 
@@ -81,8 +97,8 @@ def _within_outline(
     distances: Float[np.ndarray, "b n"],
 ) -> Float[np.ndarray, "b n"]:
     """Distances so that the surface lies within `FOLDS_M` of where the mattes' edges are, as far as these are known."""
-    sure = outline.weight / (outline.weight + EDGE_WEIGHT)
-    known, offset = sure, sure * outline.offset_m
+    known = outline.weight / (outline.weight + EDGE_WEIGHT)
+    offset = known * outline.offset_m
     share = interpolate_corners(volume, lambda at: field.spread(known[:, None], at)[:, 0])
     total = interpolate_corners(volume, lambda at: field.spread(offset[:, None], at)[:, 0])
     rows = share > EDGE_KNOWN
@@ -128,8 +144,8 @@ def within_reason(thickness_m: Float[np.ndarray, "s"], field: BodyField) -> Floa
 def clothing_thickness(
     volume: CanonicalVolume, field: BodyField, outline: Outline, config: FusionConfig
 ) -> Float[np.ndarray, "s"]:
-    """Distance of the surface seen from the coarse body samples under it, by depth or, better, by the mattes' edges;
-    harmonic where none was seen.
+    """Distance of the surface seen from the coarse samples under it, of the body and then of the skirt, by depth or,
+    better, by the mattes' edges; harmonic where none was seen.
     """
     from scipy.sparse import diags
     from scipy.sparse.linalg import spsolve
@@ -137,18 +153,23 @@ def clothing_thickness(
     voxels = volume.voxels()
     rows = np.flatnonzero((voxels.weight > FILL_WEIGHT) & (np.abs(voxels.tsdf) < NEAR_TSDF))
     rows = np.random.default_rng(0).permutation(rows)[:THICKNESS_PROBES]
-    count = len(field.coarse.points)
+    count = len(field.clothed.points)
     if not len(rows):
         return np.zeros(count, np.float32)
     points, tsdf, weight = (a.reshape(-1, *a.shape[2:])[rows] for a in (voxels.points, voxels.tsdf, voxels.weight))
-    measured = np.clip(field.signed_distance(points) - tsdf * config.truncation_m, *THICKNESS_RANGE_M)
-    _, sample = nearest(field.coarse.tree, points)
+    _, sample = nearest(field.clothed.tree, points)
+    least = np.where(sample < len(field.coarse.points), THICKNESS_RANGE_M[0], CLOTH_LEAST_M)
+    measured = np.clip(field.distance_to(points, sample) - tsdf * config.truncation_m, least, THICKNESS_RANGE_M[1])
     total = np.bincount(sample, weight, count)
     mean = np.bincount(sample, weight * measured, count) / np.maximum(total, 1e-9)
-    edge = outline.weight / (outline.weight + EDGE_WEIGHT)
+    edge, edge_m = np.zeros((2, count))
+    edge[: len(outline.weight)], edge_m[: len(outline.weight)] = (
+        outline.weight / (outline.weight + EDGE_WEIGHT),
+        outline.offset_m,
+    )
     depth = total / (total + 1) * (1 - edge)
     trust = edge + depth + PULL_TO_MEDIAN
-    target = (edge * outline.offset_m + depth * mean + PULL_TO_MEDIAN * np.median(measured)) / trust
+    target = (edge * edge_m + depth * mean + PULL_TO_MEDIAN * np.median(measured)) / trust
     laplacian = _laplacian(field)
     solved: np.ndarray = spsolve((diags(trust) + SMOOTHING * laplacian).tocsc(), trust * target)
     return solved.astype(np.float32)
@@ -158,9 +179,13 @@ def _laplacian(field: BodyField):  # type: ignore[no-untyped-def]  # scipy's spa
     """Graph Laplacian of the coarse samples; neighbours count as far as they face the same way."""
     from scipy.sparse import coo_matrix, diags
 
-    samples = field.coarse
+    samples = field.clothed
     _, index = samples.tree.query(samples.points, k=GRAPH_NEIGHBOURS + 1)
     alike = np.einsum("sd,skd->sk", samples.normals, samples.normals[index[:, 1:]]).clip(0.01)
+    here, there = np.arange(len(index))[:, None], index[:, 1:]
+    alike[~field.together(here, there)] = 0
+    own = len(field.coarse.points)
+    alike[(here >= own) & (there >= own)] *= CLOTH_SMOOTHING
     rows = np.repeat(np.arange(len(index)), GRAPH_NEIGHBOURS)
     graph = coo_matrix((alike.ravel(), (rows, index[:, 1:].ravel())), (len(index), len(index))).tocsr()
     graph = (graph + graph.T) / 2

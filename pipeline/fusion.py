@@ -29,6 +29,7 @@ from dancedepth.pipeline.records import (
     Surface,
     Tracks,
 )
+from dancedepth.pipeline.skirt_evidence import find_hem
 from dancedepth.pipeline.surfacing import surface_from
 from jaxtyping import Float
 
@@ -105,7 +106,7 @@ class _Inputs:
 def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
     body, config, device = inputs.body, inputs.config, inputs.device
     rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
-    field = BodyField(body, rest)
+    field = BodyField(body, rest, find_hem(motion, inputs.mattes, usable, body, rest))
     volume, proxy = CanonicalVolume(field, config, device), BodyProxy(field, device)
     gauge = OutlineGauge(field.coarse, motion.camera, device)
     chosen = choose_keyframes(usable, inputs.tracks, motion, config.texture_views) if usable else set()

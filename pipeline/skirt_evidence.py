@@ -1,0 +1,145 @@
+"""Whether cloth hangs between the dancer's legs, and how far down: the mattes say it, where the legs stand apart.
+
+Trousers leave background there. Where they do not (a low crotch), they still have no hem that steps in beside the legs.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from dancedepth.models.body import BodyModel, RestBody, skin_points
+from dancedepth.pipeline.leg_gaps import SPACING_M, STEP_M, GapLook, LegLevels, leg_levels, look_between
+from dancedepth.pipeline.records import BodyMotion, ImageSequence
+from jaxtyping import Float
+
+MOST_LOOKS, FEWEST_LOOKS, LOOK_SHARE = 18, 8, 6
+"""So many frames are asked: at most, at least, and every so-manieth of the clip between."""
+TELLING_FRAMES = 3
+"""From so many on, a height has been told of."""
+CLOTH_SHARE, BARE_SHARE = 0.8, 0.25
+"""Of what is seen between the legs, so much is cloth above the hem, and no more than this below it."""
+SHORTEST_M = 0.1
+"""Below the crotch; trousers hang lower than the body's crotch, too."""
+SIDE_STEP_M = 0.015
+"""By so much and more the silhouette steps in where a skirt ends."""
+SIDE_REACH_M, HEM_NEAR_M = 0.075, 0.1
+"""The step is the difference between the means over this much above and below; it lies this near to the cloth's end
+between the legs."""
+NO_SKIRT = "no skirt: %s"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hem:
+    """Where a skirt ends, at rest."""
+
+    crotch_z: float
+    z: float
+    heights: Float[np.ndarray, "k"]
+    """Falling, from the crotch to the hem."""
+    beside_m: Float[np.ndarray, "k"]
+    """How far the cloth usually reaches beyond the legs' outer edges there; not negative."""
+
+
+def find_hem(
+    motion: BodyMotion, mattes: ImageSequence, usable: list[int], body: BodyModel, rest: RestBody
+) -> Hem | None:
+    """Ask the mattes of some frames in which the legs stand farthest apart; None without a skirt, or if none tells."""
+    levels = leg_levels(body, rest)
+    if not usable:
+        return None
+    looks = []
+    for index in _telling(usable, motion, levels, rest):
+        transforms = torch.as_tensor(motion.cam_from_rest[index : index + 1], dtype=torch.float32)
+        posed = skin_points(rest.vertices, body.skin_weights, body.skin_bones, transforms.to(rest.vertices.device))
+        looks.append(look_between(mattes.load(index), posed[0].cpu().numpy(), motion.camera, levels))
+    return hem_of(levels, looks)
+
+
+def _telling(usable: list[int], motion: BodyMotion, levels: LegLevels, rest: RestBody) -> list[int]:
+    """Of each stretch of the clip, the frame in which the thighs stand farthest apart in the picture."""
+    knees = [levels.vertices[len(levels.heights) // 2, side] for side in (0, 1)]
+    at = np.stack([rest.vertices.cpu().numpy()[knee].mean(axis=0) for knee in knees])
+    bones = [motion.bone_names.index(f"lowerleg01{side}") for side in (".L", ".R")]
+    moved = motion.cam_from_rest[usable][:, bones]
+    places = np.einsum("nsij,sj->nsi", moved[..., :3, :3], at) + moved[..., :3, 3]
+    apart = np.linalg.norm(places[:, 0, :2] - places[:, 1, :2], axis=1)
+    count = min(len(usable), int(np.clip(len(usable) // LOOK_SHARE, FEWEST_LOOKS, MOST_LOOKS)))
+    stretches = np.array_split(np.arange(len(usable)), count)
+    return [usable[stretch[apart[stretch].argmax()]] for stretch in stretches]
+
+
+def hem_of(levels: LegLevels, looks: list[GapLook]) -> Hem | None:
+    """The skirt's end, from what all frames say: cloth down to it, bare legs below it, and a step beside the legs."""
+    cloth = np.stack([look.cloth for look in looks])
+    weight = np.where(np.isfinite(cloth), np.stack([look.open_m for look in looks]), 0)
+    share = np.nansum(weight * np.nan_to_num(cloth), axis=0) / weight.sum(axis=0).clip(1e-9)
+    told = np.flatnonzero(np.isfinite(cloth).sum(axis=0) >= TELLING_FRAMES)
+    if len(told) < 2:
+        logger.info(NO_SKIRT, "the legs never stand apart, so that nothing tells what is between them")
+        return None
+    bare = told[share[told] < 0.5]
+    if not len(bare) or bare[0] == told[0]:
+        logger.info(NO_SKIRT, "background is seen between the legs" if len(bare) else "no end of it is seen")
+        return None
+    above, below = told[told < bare[0]], told[told >= bare[0]]
+    middle_z = _crossing(levels.heights[[above[-1], bare[0]]], share[[above[-1], bare[0]]])
+    clear = levels.heights[below] < middle_z - 2 * SPACING_M
+    if share[above[:-1]].min(initial=1) < CLOTH_SHARE or share[below[clear]].max(initial=0) > BARE_SHARE:
+        logger.info(NO_SKIRT, "what is between the legs is neither cloth nor background")
+        return None
+    if levels.crotch_z - middle_z < SHORTEST_M:
+        logger.info(NO_SKIRT, "cloth between the legs ends at once, as trousers do")
+        return None
+    beside = _beside(looks)
+    z = _step(levels.heights, beside, middle_z)
+    if z is None or levels.crotch_z - z < SHORTEST_M:
+        logger.info(NO_SKIRT, "cloth between the legs has no hem beside them: a low crotch")
+        return None
+    below_cm = 100 * (levels.crotch_z - z)
+    logger.info("a skirt: cloth hangs between the legs, to %.0f cm below the crotch (%d frames)", below_cm, len(looks))
+    covered = np.isfinite(beside) & (levels.heights > z + SPACING_M / 2)
+    return Hem(levels.crotch_z, z, levels.heights[covered], beside[covered].clip(0))
+
+
+def _crossing(heights: Float[np.ndarray, "2"], share: Float[np.ndarray, "2"]) -> float:
+    """The height at which a share falls through one half."""
+    return float(np.interp(0.5, share[::-1], heights[::-1]))
+
+
+def _beside(looks: list[GapLook]) -> Float[np.ndarray, "n"]:
+    """The median over the frames; NaN where too few tell."""
+    beside = np.stack([look.beside_m for look in looks])
+    known = np.isfinite(beside).sum(axis=0) >= TELLING_FRAMES
+    return np.array([np.nanmedian(column) if ok else np.nan for column, ok in zip(beside.T, known, strict=True)])
+
+
+def _step(heights: Float[np.ndarray, "n"], beside_m: Float[np.ndarray, "n"], middle_z: float) -> float | None:
+    """Where the silhouette beside the legs steps in most, near the end of the cloth between them; None if it does not.
+
+    This is the hem's height: between the legs its front is seen, which cameras above it see lower than it is.
+    """
+    known = np.isfinite(beside_m)
+    heights, typical = heights[known], beside_m[known]
+    best_m, found = SIDE_STEP_M, None
+    for z in np.arange(middle_z - HEM_NEAR_M, middle_z + HEM_NEAR_M, STEP_M):
+        over, under = (np.abs(heights - z - side * SIDE_REACH_M / 2) < SIDE_REACH_M / 2 for side in (1, -1))
+        if over.any() and under.any():
+            step_m = float(typical[over].mean() - typical[under].mean())
+            if step_m > best_m:
+                best_m, found = step_m, _halfway(heights, typical, float(typical[over].mean() - step_m / 2), float(z))
+    return found
+
+
+def _halfway(heights: Float[np.ndarray, "n"], values: Float[np.ndarray, "n"], level: float, near: float) -> float:
+    """Where falling values pass a level, nearest to a height."""
+    passes = np.flatnonzero((values[:-1] >= level) & (values[1:] < level))
+    if not len(passes):
+        return near
+    share = (values[passes] - level) / (values[passes] - values[passes + 1])
+    places = heights[passes] + share * np.diff(heights)[passes]
+    return float(places[np.abs(places - near).argmin()])
