@@ -69,11 +69,12 @@ def complete(
     unsure = (seen < SURE_SHARE) | limbs
     if cloth:
         zones = cloth.zones(voxels.points)
-        unsure |= zones.hangs | zones.ends
+        unsure |= zones.ends | zones.hips
     offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
     fill = _filled(volume, field, voxels.points, offset, unsure)
-    laid = cloth.laid(volume, voxels.points, zones, unsure, fill) if cloth else None
+    laid = cloth.laid(volume, voxels.points, zones, unsure | zones.hangs, fill) if cloth else None
     if laid:
+        unsure |= zones.hangs
         limbs, fill = limbs & ~laid.outermost, np.minimum(fill, laid.around)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)

@@ -30,6 +30,8 @@ class Zones:
     """As high as the skirt, and near its sides."""
     ends: Bool[np.ndarray, "b n"]
     """Near below its hem."""
+    hips: Bool[np.ndarray, "b n"]
+    """Of those as high as the skirt, such over the crotch: lower down the legs are under the cloth everywhere."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,13 @@ class HungCloth:
     def zones(self, points: Float[np.ndarray, "b n 3"]) -> Zones:
         """Where the skirt may change something."""
         under = self._skirt.hem.z - points[..., 2]
-        hangs, ends = (under < 0) & (points[..., 2] < self._skirt.hem.crotch_z + TOP_M), (under > 0) & (under < AIR_M)
-        hangs[hangs] = np.abs(self._skirt.signed_distance(points[hangs])) < END_M
-        ends[ends] = self._skirt.signed_distance(points[ends]) < END_M
-        return Zones(hangs, ends)
+        high = points[..., 2] < self._skirt.hem.crotch_z + TOP_M
+        off_m = np.full(len(points), np.inf)
+        some = (high & (under < AIR_M)).any(axis=1)
+        off_m[some] = self._skirt.signed_distance(points[some].mean(axis=1))
+        hangs = (under < 0) & high & (np.abs(off_m) < END_M)[:, None]
+        ends = (under > 0) & (under < AIR_M) & (off_m < END_M)[:, None]
+        return Zones(hangs, ends, hangs & (points[..., 2] > self._skirt.hem.crotch_z))
 
     def laid(
         self,
@@ -105,9 +110,9 @@ class HungCloth:
         """The cloth at the `wanted` voxels, among them its zones; `body` are the truncated distances without it."""
         truncation_m, hem_z, crotch_z = volume.config.truncation_m, self._skirt.hem.z, self._skirt.hem.crotch_z
         middles, reach = points.mean(axis=1), volume.block_m * np.sqrt(3) / 2
-        near = self._skirt.distance(middles, self._thickness(middles)) < truncation_m + 2 * reach
-        rows = wanted & near[:, None]
-        around = np.ones(wanted.shape, np.float32)
+        middle_m = self._skirt.distance(middles, self._thickness(middles))
+        rows = wanted & (np.abs(middle_m) < truncation_m + 2 * reach)[:, None]
+        around = np.broadcast_to(np.where(middle_m < 0, -1, 1).astype(np.float32)[:, None], wanted.shape).copy()
         away_m = self._skirt.distance(points[rows], self._thickness(points[rows]))
         around[rows] = np.clip(away_m / truncation_m, -1, 1)
         under_m = hem_z - HEM_M - points[..., 2][zones.ends]
