@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from dancedepth.pipeline.color_fill import Head
 from dancedepth.pipeline.keyframes import Keyframe
+from dancedepth.pipeline.surface import vertex_normals
 from dancedepth.pipeline.vertex_colors import VertexLooks, pixels_of
-from jaxtyping import Bool, Float
+from dancedepth.pipeline.volume_sampling import Samples
+from jaxtyping import Bool, Float, Int
 
 SEEN_WEIGHT = 0.4
 """Of a vertex that a portrait shows well."""
@@ -17,6 +19,11 @@ FACE_PX = 64
 """Faces are compared at this size, about 3 mm a pixel: what is sharp there is sharp in the texture."""
 HANDS_NEAR = 0.15
 """A hand this near to the face, in its widths, may lie on it, wherever exactly the fit put it."""
+FACING = 0.1, 0.4
+"""Between these cosines to the ray a portrait's vertices begin to count."""
+OPAQUE = 127
+EDGE_M = 0.01, 0.02
+"""And between these distances from the matte's edge: nearer, the background shines through."""
 COVERED = 0.05
 """What a face behind a hand counts."""
 
@@ -27,6 +34,18 @@ class Portrait:
 
     face: Bool[np.ndarray, "v"]
     frame: int
+    weight: Float[np.ndarray, "v"]
+    """0-1, how well that frame sees each vertex, wherever depth puts the face: it is as far off as in other frames, but
+    all of it alike.
+    """
+
+    def alone(self, looks: VertexLooks, samples: Samples) -> tuple[VertexLooks, Samples]:
+        """What was seen, without what any other frame saw of the face: of turned heads that is an eye on a temple."""
+        others = np.arange(len(looks.weight)) != self.frame
+        weight = np.where(others[:, None] & self.face, 0, looks.weight)
+        weight[self.frame, self.face] = self.weight[self.face]
+        mean = np.where(self.face, 0, samples.color_weight)
+        return replace(looks, weight=weight), replace(samples, color_weight=mean)
 
 
 def choose_portrait(
@@ -36,6 +55,7 @@ def choose_portrait(
     looks: VertexLooks,
     keyframes: list[Keyframe],
     posed: list[Float[np.ndarray, "v 3"]],
+    faces: Int[np.ndarray, "f 3"],
 ) -> Portrait | None:
     """The keyframe that sees both halves of the face well, sharply, and without a hand before it.
 
@@ -44,6 +64,7 @@ def choose_portrait(
         head: None without one.
         hands: which vertices are theirs.
         posed: the vertices in each keyframe's camera.
+        faces: the surface's triangles.
     """
     if head is None or not keyframes:
         return None
@@ -55,7 +76,26 @@ def choose_portrait(
         half * _detail(frame, at[face]) * (COVERED if _hand_before(frame, at[face], at[hands]) else 1)
         for half, frame, at in zip(halves, keyframes, posed, strict=True)
     ]
-    return Portrait(face, int(np.argmax(scores))) if max(scores) > 0 else None
+    if max(scores) <= 0:
+        return None
+    best = int(np.argmax(scores))
+    return Portrait(face, best, _seen(keyframes[best], posed[best], faces))
+
+
+def _seen(frame: Keyframe, posed: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "v"]:
+    """1 where a vertex faces the frame and lies in its matte, less towards the edges of both."""
+    facing = -np.einsum("vd,vd->v", vertex_normals(posed, faces), posed) / np.linalg.norm(posed, axis=1)
+    column, row = np.floor(pixels_of(posed, frame.camera)).astype(np.int64).T
+    inside = (column >= 0) & (row >= 0) & (column < frame.camera.width) & (row < frame.camera.height)
+    within = cv2.distanceTransform((frame.alpha > OPAQUE).astype(np.uint8), cv2.DIST_L2, 3)
+    depth_m = float(np.median(posed[:, 2]))
+    edge_m = within[np.where(inside, row, 0), np.where(inside, column, 0)] * inside * depth_m / frame.camera.focal_px
+    return _risen(facing, FACING) * _risen(edge_m, EDGE_M)
+
+
+def _risen(values: Float[np.ndarray, "v"], between: tuple[float, float]) -> Float[np.ndarray, "v"]:
+    """From 0 to 1 between two values."""
+    return np.clip((values - between[0]) / (between[1] - between[0]), 0, 1)
 
 
 def _detail(frame: Keyframe, face: Float[np.ndarray, "f 3"]) -> float:

@@ -74,11 +74,13 @@ def painted(shape: Shape, samples: Samples, motion: BodyMotion, keyframes: list[
     posed = [shape.posed(motion.cam_from_rest[frame.index]) for frame in keyframes]
     looks = _looks(shape, samples, keyframes, posed)
     head = _head(shape, motion)
+    hands = _own(shape, motion, HAND_BONES)
+    portrait = choose_portrait(shape.vertices, head, hands, looks, keyframes, posed, shape.faces)
+    if portrait is not None:
+        looks, samples = portrait.alone(looks, samples)
     color, trust = _colors(shape, samples, looks, head)
     atlas = lay_out(shape.vertices, shape.faces, shape.skin_bones[:, 0], motion.bone_names, texture_px)
-    hands = _own(shape, motion, HAND_BONES)
-    portrait = choose_portrait(shape.vertices, head, hands, looks, keyframes, posed)
-    made = blend(looks, color, trust, shape.faces, portrait)
+    made = blend(looks, color, trust, shape.faces)
     texture = bake(atlas, color, looks, made, keyframes, posed, texture_px)
     return Surface(
         vertices=shape.vertices[atlas.source],

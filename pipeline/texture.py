@@ -15,7 +15,6 @@ from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.atlas import Atlas
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.mesh_shape import averaging
-from dancedepth.pipeline.portrait import Portrait
 from dancedepth.pipeline.vertex_colors import VertexLooks, agreement, as_bytes, pixels_of
 from jaxtyping import Float, Int, UInt8
 
@@ -23,8 +22,6 @@ CLEAR_WEIGHT = 0.15
 """Frames that see a vertex less well than this, at their outlines, do not paint it however well they see its patch."""
 PATCH_ROUNDS = 12
 """Of averaging over neighbours, so that patches are about a hand large and have calm outlines."""
-PORTRAIT_SHARE = 12.0
-"""How much better the portrait's look at the face counts than it is."""
 TONE_ROUNDS = 40
 """The same for the shifts of tone: they keep nothing as small as an eye."""
 BEST_POWER = 64
@@ -48,19 +45,11 @@ class Blend:
 
 
 def blend(
-    looks: VertexLooks,
-    agreed: Float[np.ndarray, "v 3"],
-    trust: Float[np.ndarray, "v"],
-    faces: Int[np.ndarray, "f 3"],
-    portrait: Portrait | None = None,
+    looks: VertexLooks, agreed: Float[np.ndarray, "v 3"], trust: Float[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"]
 ) -> Blend:
-    """Give every part of the surface to the frame that sees it best, in patches as large as a hand, but the face to
-    one frame.
-    """
+    """Give every part of the surface to the frame that sees it best, in patches as large as a hand."""
     mean = averaging(len(agreed), faces)
     ranks = looks.weight * agreement(looks, agreed)
-    if portrait is not None:
-        ranks[portrait.frame, portrait.face] = PORTRAIT_SHARE * looks.weight[portrait.frame, portrait.face]
     smooth = _repeated(mean, ranks.T, PATCH_ROUNDS).T * np.clip(looks.weight / CLEAR_WEIGHT, 0, 1)
     share = _best_shares(smooth) * trust
     inside = _repeated(mean, share.T, TONE_ROUNDS).T

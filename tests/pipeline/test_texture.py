@@ -14,6 +14,7 @@ from dancedepth.pipeline.keyframes import Keyframe, keyframe
 from dancedepth.pipeline.portrait import Portrait, choose_portrait
 from dancedepth.pipeline.texture import bake, blend
 from dancedepth.pipeline.vertex_colors import VertexLooks, balanced, consensus, vertex_look
+from dancedepth.pipeline.volume_sampling import Samples
 
 CAMERA = Camera.centred(500.0, 320, 320)
 SIZE = 512
@@ -112,12 +113,15 @@ def test_a_face_comes_from_one_look(ball: trimesh.Trimesh) -> None:
     weight = np.full((2, count), 0.9, np.float32)
     weight[1, ball.vertices[:, 0] > 0] = 1.0
     color = np.full((2, count, 3), 0.5, np.float32)
-    looks = VertexLooks(weight, color, np.ones((2, 3), np.float32))
+    samples = Samples(color[0], np.ones(count), np.ones(count))
     face = ball.vertices[:, 2] > 0.1
-    made = blend(looks, color[0], np.ones(count, np.float32), ball.faces, Portrait(face, 0))
-    inner = ball.vertices[:, 2] > 0.2
-    assert made.share[1, inner].max() < 0.01
+    looks, rest = Portrait(face, 0, np.ones(count)).alone(
+        VertexLooks(weight, color, np.ones((2, 3), np.float32)), samples
+    )
+    made = blend(looks, color[0], np.ones(count, np.float32), ball.faces)
+    assert made.share[1, ball.vertices[:, 2] > 0.2].max() < 0.01
     assert made.share[1, (ball.vertices[:, 0] > 0.2) & (ball.vertices[:, 2] < -0.1)].min() > 0.7
+    assert (rest.color_weight[face] == 0).all() and (rest.color_weight[~face] == 1).all()
 
 
 def test_the_portrait_is_sharp_from_the_front_and_without_hands(ball: trimesh.Trimesh) -> None:
@@ -145,7 +149,11 @@ def test_the_portrait_is_sharp_from_the_front_and_without_hands(ball: trimesh.Tr
     frames, posed = [shot[0] for shot in shots], [shot[1] for shot in shots]
     seen = [vertex_look(frame, at, ball.faces) for frame, at in shots]
     looks = VertexLooks(np.stack([w for w, _ in seen]), np.stack([c for _, c in seen]), np.ones((4, 3), np.float32))
-    portrait = choose_portrait(vertices, head, hands, looks, frames, posed)
+    portrait = choose_portrait(vertices, head, hands, looks, frames, posed, ball.faces)
     assert portrait is not None and portrait.frame == 3
     assert (vertices[portrait.face, 1] < 0).all()
-    assert choose_portrait(vertices, None, hands, looks, frames, posed) is None
+    assert (
+        portrait.weight[vertices[:, 1] < -0.25].min() > 0.9
+        and portrait.weight[(vertices[:, 1] > 0.05) & (vertices[:, 2] < 0.2)].max() == 0
+    )
+    assert choose_portrait(vertices, None, hands, looks, frames, posed, ball.faces) is None
