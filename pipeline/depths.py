@@ -121,10 +121,10 @@ class _Images:
     confidence: UInt8[np.ndarray, "h w"] | None = None
 
     def write(self, folder: RunFolder, index: int) -> None:
-        write_depth(folder.depth(index), self.depth_m)
-        write_normals(folder.normals(index), self.normals)
+        write_depth(folder.depth(index), self.depth_m, folder.images)
+        write_normals(folder.normals(index), self.normals, folder.images)
         if self.confidence is not None:
-            write_mask(folder.confidence(index), self.confidence)
+            write_mask(folder.confidence(index), self.confidence, folder.images)
 
 
 def _written(found: Iterable[tuple[int, _Images]], folder: RunFolder, observer: Observer) -> GeometrySequence:
@@ -157,10 +157,11 @@ def posed_body(motion: BodyMotion, index: int, body: BodyModel, rest: RestBody) 
 def load_geometry(folder: RunFolder, indices: tuple[int, ...]) -> GeometrySequence:
     """The depth, normals and, where the networks made them, confidence that a run folder holds."""
     sure = bool(indices) and all(folder.confidence(index).is_file() for index in indices)
+    store = folder.images
     return GeometrySequence(
-        confidence=ImageSequence(indices, lambda index: read_mask(folder.confidence(index)) / np.float32(255))
+        confidence=ImageSequence(indices, lambda index: read_mask(folder.confidence(index), store) / np.float32(255))
         if sure
         else None,
-        depth=ImageSequence(indices, lambda index: read_depth(folder.depth(index))),
-        normals=ImageSequence(indices, lambda index: read_normals(folder.normals(index))),
+        depth=ImageSequence(indices, lambda index: read_depth(folder.depth(index), store=store)),
+        normals=ImageSequence(indices, lambda index: read_normals(folder.normals(index), store)),
     )

@@ -53,7 +53,7 @@ def cut_out(
             if tracks.dancer.found[index]:
                 alpha = restrict_to_dancer(alpha, tracks, index)
                 if _covers(alpha, tracks, index):
-                    write_mask(folder.mask(index), alpha)
+                    write_mask(folder.mask(index), alpha, folder.images)
                     indices.append(index)
             observer.advanced()
     if not indices:
@@ -64,7 +64,7 @@ def cut_out(
 
 def load_mattes(folder: RunFolder, indices: Sequence[int]) -> ImageSequence:
     """Mattes that lie in the run folder."""
-    return ImageSequence(tuple(indices), lambda index: read_mask(folder.mask(index)))
+    return ImageSequence(tuple(indices), lambda index: read_mask(folder.mask(index), folder.images))
 
 
 def dancer_window(tracks: Tracks) -> tuple[slice, slice]:

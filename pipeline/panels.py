@@ -17,6 +17,8 @@ GROUND = 33
 """Grey behind depth and normals; that of rendered views."""
 NEAREST, FARTHEST = 255, 80
 """Greys of the nearest and the farthest depth."""
+FLIPS = (0, 255, 255)
+"""Bits that turn green and blue round: files have normals in axes whose y is down and z away."""
 RANGE_FRAMES = 8
 """Frames whose depths set the range of greys."""
 
@@ -49,9 +51,13 @@ class Panels:
         every = max(1, image.height // size.height)
         self.size = size
         with_normals = folder.image_indices("normals")
-        self._normals = ImageSequence(with_normals, lambda index: storage.read_picture(folder.normals(index), every))
+        self._normals = ImageSequence(
+            with_normals, lambda index: storage.read_picture(folder.normals(index), every, folder.images)
+        )
         indices = folder.image_indices("depth")
-        self._depth = ImageSequence(indices, lambda index: storage.read_depth(folder.depth(index), every))
+        self._depth = ImageSequence(
+            indices, lambda index: storage.read_depth(folder.depth(index), every, folder.images)
+        )
         self._near_m, self._far_m = _range_m(self._depth)
 
     def of(self, frame: Frame) -> list[UInt8[np.ndarray, "y x 3"]]:
@@ -73,11 +79,10 @@ class Panels:
         if index not in self._normals.indices:
             return self._blank()
         size = (self.size.width, self.size.height)  # means over edges would be no normals
-        picture = cv2.resize(self._normals.load(index), size, interpolation=cv2.INTER_NEAREST).copy()
-        empty = ~picture.any(axis=-1)
-        picture[..., 1:] = 255 - picture[..., 1:]
-        picture[empty] = GROUND
-        return picture
+        picture = cv2.resize(self._normals.load(index), size, interpolation=cv2.INTER_NEAREST)
+        some = cv2.bitwise_not(cv2.inRange(picture, (0, 0, 0), (0, 0, 0)))  # eight times faster than numpy's masks
+        flipped = picture.reshape(self.size.height, -1) ^ np.tile(np.array(FLIPS, np.uint8), self.size.width)
+        return cv2.copyTo(flipped.reshape(picture.shape), some, self._blank())
 
     def _blank(self) -> UInt8[np.ndarray, "y x 3"]:
         return np.full((self.size.height, self.size.width, 3), GROUND, np.uint8)

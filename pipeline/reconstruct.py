@@ -19,6 +19,7 @@ from dancedepth.pipeline.depths import body_depths, load_geometry, network_depth
 from dancedepth.pipeline.device import choose_device
 from dancedepth.pipeline.frame_store import FrameStore
 from dancedepth.pipeline.frames import VideoFrames, open_video
+from dancedepth.pipeline.image_store import ImageStore
 from dancedepth.pipeline.ingredients import Ingredients, find_ingredients
 from dancedepth.pipeline.lens import choose_camera
 from dancedepth.pipeline.manifest import Manifest, new_manifest
@@ -198,8 +199,9 @@ def _begun(
     camera = choose_camera(config.camera, frames.info)
     ready = find_ingredients(config, device, trust)
     fresh = new_manifest(frames.info, config, ready.records())
-    store = FrameStore(sizes_needed(frames.info))
-    with PeakMemory() as memory, open_run(out, fresh, observer or Silent(), memory, overwrite) as run, store:
+    store, images = FrameStore(sizes_needed(frames.info)), ImageStore()
+    with PeakMemory() as memory, open_run(out, fresh, observer or Silent(), memory, overwrite) as run, store, images:
+        run.folder = replace(run.folder, images=images)
         yield _Begun(run, frames.kept_in(store), camera, config, ready, device)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from dancedepth.models.body import COCO_KEYPOINTS
 from dancedepth.models.geometry import Camera
 from dancedepth.pipeline.errors import StorageError
+from dancedepth.pipeline.image_store import ImageStore
 from dancedepth.pipeline.ply import ply_bytes
 from dancedepth.pipeline.records import BodyMotion, Surface, Track, Tracks
 from dancedepth.pipeline.surface import welded
@@ -253,31 +254,31 @@ def write_mesh_glb(path: Path, surface: Surface) -> None:
     write_bytes(path, export_glb(mesh.scene()))
 
 
-def write_depth(path: Path, depth_m: Float[np.ndarray, "h w"]) -> None:
-    """16-bit PNG, `DEPTH_UNITS_PER_M` units a metre."""
+def write_depth(path: Path, depth_m: Float[np.ndarray, "h w"], store: ImageStore | None = None) -> None:
+    """16-bit PNG, `DEPTH_UNITS_PER_M` units a metre; here as below, kept in the store too, if there is one."""
     units = np.clip(np.rint(depth_m * DEPTH_UNITS_PER_M), 0, 65535).astype(np.uint16)
-    _write_png(path, units)
+    _write_png(path, units, store)
 
 
-def read_depth(path: Path, every: int = 1) -> Float[np.ndarray, "h w"]:
-    """Metres; with `every`, only each so-manieth pixel of each so-manieth row."""
-    return _read_image(path)[::every, ::every].astype(np.float32) / DEPTH_UNITS_PER_M
+def read_depth(path: Path, every: int = 1, store: ImageStore | None = None) -> Float[np.ndarray, "h w"]:
+    """Metres; with `every`, only each so-manieth pixel of each so-manieth row; from the store, if it has the image."""
+    return _read_image(path, store)[::every, ::every].astype(np.float32) / DEPTH_UNITS_PER_M
 
 
 NO_NORMAL = (128, 128, 128)
 """What a vector of length 0 would be written as, and no unit vector is."""
 
 
-def write_normals(path: Path, normals: Float[np.ndarray, "h w 3"]) -> None:
+def write_normals(path: Path, normals: Float[np.ndarray, "h w 3"], store: ImageStore | None = None) -> None:
     """8-bit RGB PNG of n * 0.5 + 0.5; black where there is no normal."""
     encoded = cv2.convertScaleAbs(normals, alpha=127.5, beta=127.5)
     some = cv2.bitwise_not(cv2.inRange(encoded, NO_NORMAL, NO_NORMAL))
-    _write_png(path, cv2.copyTo(encoded, some))  # twenty times faster than numpy's masks
+    _write_png(path, cv2.copyTo(encoded, some), store)  # twenty times faster than numpy's masks
 
 
-def read_normals(path: Path) -> Float[np.ndarray, "h w 3"]:
+def read_normals(path: Path, store: ImageStore | None = None) -> Float[np.ndarray, "h w 3"]:
     """Unit normals; zeros where there is none."""
-    encoded = _read_image(path)
+    encoded = _read_image(path, store)
     some = cv2.inRange(encoded, (0, 0, 0), (0, 0, 0)) == 0
     decoded = encoded[some].astype(np.float32) / np.float32(127.5) - 1
     length = np.sqrt(np.einsum("pc,pc->p", decoded, decoded))  # twice as fast as numpy's norm
@@ -286,19 +287,19 @@ def read_normals(path: Path) -> Float[np.ndarray, "h w 3"]:
     return normals
 
 
-def write_mask(path: Path, alpha: UInt8[np.ndarray, "h w"]) -> None:
+def write_mask(path: Path, alpha: UInt8[np.ndarray, "h w"], store: ImageStore | None = None) -> None:
     """8-bit PNG."""
-    _write_png(path, alpha)
+    _write_png(path, alpha, store)
 
 
-def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
+def read_mask(path: Path, store: ImageStore | None = None) -> UInt8[np.ndarray, "h w"]:
     """0-255."""
-    return _read_image(path)
+    return _read_image(path, store)
 
 
-def read_picture(path: Path, every: int = 1) -> UInt8[np.ndarray, "h w *c"]:
+def read_picture(path: Path, every: int = 1, store: ImageStore | None = None) -> UInt8[np.ndarray, "h w *c"]:
     """An 8-bit PNG as it is stored; `every` as above."""
-    return _read_image(path)[::every, ::every]
+    return _read_image(path, store)[::every, ::every]
 
 
 def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
@@ -306,13 +307,24 @@ def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
     _write_png(path, rgb)
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def _write_png(path: Path, pixels: np.ndarray, store: ImageStore | None = None) -> None:
     """OpenCV encodes twice as fast as Pillow, here measured at 1080x1920."""
     in_opencv_order = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
     write_bytes(path, cv2.imencode(".png", np.ascontiguousarray(in_opencv_order))[1].tobytes())
+    if store is not None:
+        store.keep(path, pixels)
 
 
-def _read_image(path: Path) -> np.ndarray:
+def _read_image(path: Path, store: ImageStore | None = None) -> np.ndarray:
+    pixels = None if store is None else store.find(path)
+    if pixels is None:
+        pixels = _decoded(path)
+        if store is not None:
+            store.keep(path, pixels)
+    return pixels
+
+
+def _decoded(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(image)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dancedepth.pipeline.errors import RunFolderError, StorageError
 from dancedepth.pipeline.folder_lock import LOCK_NAME, folder_lock
+from dancedepth.pipeline.image_store import ImageStore
 
 STAGE_OUTPUTS = {
     "tracks": ("tracks.json",),
@@ -39,6 +40,8 @@ class RunFolder:
     """Paths of the run folder's contract."""
 
     root: Path
+    images: ImageStore | None = field(default=None, compare=False, repr=False)
+    """Its images, as far as this process has seen them, where they are quicker to have than from their files."""
 
     def mask(self, index: int) -> Path:
         """The dancer's matte in a frame."""

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
-from dancedepth.pipeline import decoder, frame_store
+from dancedepth.pipeline import decoder, scratch_file
 from dancedepth.pipeline.config import FramesConfig
-from dancedepth.pipeline.frame_store import FrameStore, Kept, scratch_folder
+from dancedepth.pipeline.frame_store import FrameStore, Kept
 from dancedepth.pipeline.frames import VideoFrames, open_video
 from dancedepth.pipeline.records import FrameSource
+from dancedepth.pipeline.scratch_file import scratch_folder
 
 from tests.pipeline.test_frames import run_ffmpeg
 
@@ -150,14 +151,14 @@ def test_a_failing_disk_is_no_error(video: VideoFrames, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("free_bytes", [0, 40 * FRAME_BYTES])
 def test_it_takes_a_part_of_what_is_free(video: VideoFrames, monkeypatch: pytest.MonkeyPatch, free_bytes: int) -> None:
-    monkeypatch.setattr(frame_store, "free_memory_mb", lambda: free_bytes / 2**20)
+    monkeypatch.setattr(scratch_file, "free_memory_mb", lambda: free_bytes / 2**20)
     with FrameStore((SIZE, SMALL)) as store:
         assert sum(1 for _ in video.kept_in(store)) == 24
         assert len(store) == free_bytes / 4 / FRAME_BYTES
 
 
 def test_nothing_is_left_and_nothing_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame_store, "scratch_folder", lambda: tmp_path)
+    monkeypatch.setattr(scratch_file, "scratch_folder", lambda: tmp_path)
     handles = psutil.Process().num_fds()
     with FrameStore((SIZE,)) as store:
         store.add(Kept(0, 0.0), (np.zeros((*SIZE, 3), np.uint8),))
@@ -168,7 +169,7 @@ def test_nothing_is_left_and_nothing_has_a_name(tmp_path: Path, monkeypatch: pyt
 
 
 def test_memory_is_no_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(frame_store.tempfile, "gettempdir", lambda: str(tmp_path / "a"))
+    monkeypatch.setattr(scratch_file.tempfile, "gettempdir", lambda: str(tmp_path / "a"))
     (tmp_path / "a").mkdir()
     kinds = {"/": "ext4", str(tmp_path.resolve()): "tmpfs", "/var/tmp": "ext4"}
     mounts = [SimpleNamespace(mountpoint=place, fstype=kind) for place, kind in kinds.items()]
