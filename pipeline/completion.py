@@ -36,6 +36,8 @@ GLOVE_M = 0.006
 FOLDS_M, LOOSER_M = 0.008, 0.03
 """Folds may lie this far beside the outline; and farther by the second, times how little is known over how much."""
 EDGE_KNOWN = 0.3
+FREE = 0.999
+"""Truncated distances from here on say that there is nothing, negative ones that all is solid."""
 DRAPE_M = 0.012
 """What unseen cloth smooths away of the body under it, as an error of its distances."""
 THICKNESS_PROBES = 80_000
@@ -97,15 +99,22 @@ def _within_outline(
     points: Float[np.ndarray, "b n 3"],
     distances: Float[np.ndarray, "b n"],
 ) -> Float[np.ndarray, "b n"]:
-    """Distances so that the surface lies within `FOLDS_M` of where the mattes' edges are, as far as these are known."""
+    """Distances so that the surface lies within `FOLDS_M` of where the mattes' edges are, as far as these are known.
+
+    Whole blocks beyond the truncation, of which nothing else is claimed, stay as they are without a look at each voxel.
+    """
     known = outline.weight / (outline.weight + EDGE_WEIGHT)
     offset = known * outline.offset_m
     share = interpolate_corners(volume, lambda at: field.spread(known[:, None], at)[:, 0])
     total = interpolate_corners(volume, lambda at: field.spread(offset[:, None], at)[:, 0])
-    rows = share > EDGE_KNOWN
-    off_m = field.signed_distance(points[rows]) - total[rows] / share[rows]
+    truncation_m, half = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
+    stands_off = total / np.maximum(share, EDGE_KNOWN)
+    middle, sure_m = field.signed_distance(points.mean(axis=1)), truncation_m - FOLDS_M
+    out = (middle - half - stands_off.max(axis=1) > sure_m) & (distances.min(axis=1) > FREE)
+    deep = (middle + half - stands_off.min(axis=1) < -sure_m) & (distances.max(axis=1) < -FREE)
+    rows = (share > EDGE_KNOWN) & ~(out | deep)[:, None]
+    off_m = field.signed_distance(points[rows]) - stands_off[rows]
     reach = FOLDS_M + LOOSER_M * (1 / share[rows] - 1)
-    truncation_m = volume.config.truncation_m
     low, high = (np.clip((off_m + side * reach) / truncation_m, -1, 1) for side in (-1, 1))
     within = distances.copy()
     within[rows] = np.clip(distances[rows], low, high)
