@@ -73,17 +73,34 @@ def complete(
         zones = cloth.zones(voxels.points)
         unsure |= zones.ends | zones.hips
     offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
-    fill = _filled(volume, field, voxels.points, offset, unsure)
+    skin_m = _SkinDistance(field, voxels.points)
+    fill = _filled(volume, skin_m, offset, unsure)
     laid = cloth.laid(volume, voxels.points, zones, unsure | zones.hangs, fill) if cloth else None
     if laid:
         unsure |= zones.hangs
         limbs, fill = limbs & ~laid.outermost, np.minimum(fill, laid.around)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
-    outlined = _within_outline(volume, field, outline, voxels.points, distances)
+    outlined = _within_outline(volume, field, outline, skin_m, distances)
     distances = laid.shaped(distances, outlined) if laid else outlined
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen + _drape(volume, field) * (1 - seen)
     return smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
+
+
+class _SkinDistance:
+    """Signed distances of voxels from the rest body, looked for where they are asked for, and once."""
+
+    def __init__(self, field: BodyField, points: Float[np.ndarray, "b n 3"]) -> None:
+        self._field, self._points = field, points
+        self._known = np.full(points.shape[:2], np.nan, np.float32)
+        self.middle: Float[np.ndarray, "b"] = field.signed_distance(points.mean(axis=1))
+        """Of the blocks' middles."""
+
+    def at(self, wanted: Bool[np.ndarray, "b n"]) -> Float[np.ndarray, "w"]:
+        """Metres, negative inside."""
+        fresh = wanted & np.isnan(self._known)
+        self._known[fresh] = self._field.signed_distance(self._points[fresh])
+        return self._known[wanted]
 
 
 def _drape(volume: CanonicalVolume, field: BodyField) -> Float[np.ndarray, "b n"]:
@@ -96,7 +113,7 @@ def _within_outline(
     volume: CanonicalVolume,
     field: BodyField,
     outline: Outline,
-    points: Float[np.ndarray, "b n 3"],
+    skin_m: _SkinDistance,
     distances: Float[np.ndarray, "b n"],
 ) -> Float[np.ndarray, "b n"]:
     """Distances so that the surface lies within `FOLDS_M` of where the mattes' edges are, as far as these are known.
@@ -109,11 +126,11 @@ def _within_outline(
     total = interpolate_corners(volume, lambda at: field.spread(offset[:, None], at)[:, 0])
     truncation_m, half = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
     stands_off = total / np.maximum(share, EDGE_KNOWN)
-    middle, sure_m = field.signed_distance(points.mean(axis=1)), truncation_m - FOLDS_M
+    middle, sure_m = skin_m.middle, truncation_m - FOLDS_M
     out = (middle - half - stands_off.max(axis=1) > sure_m) & (distances.min(axis=1) > FREE)
     deep = (middle + half - stands_off.min(axis=1) < -sure_m) & (distances.max(axis=1) < -FREE)
     rows = (share > EDGE_KNOWN) & ~(out | deep)[:, None]
-    off_m = field.signed_distance(points[rows]) - stands_off[rows]
+    off_m = skin_m.at(rows) - stands_off[rows]
     reach = FOLDS_M + LOOSER_M * (1 / share[rows] - 1)
     low, high = (np.clip((off_m + side * reach) / truncation_m, -1, 1) for side in (-1, 1))
     within = distances.copy()
@@ -123,8 +140,7 @@ def _within_outline(
 
 def _filled(
     volume: CanonicalVolume,
-    field: BodyField,
-    points: Float[np.ndarray, "b n 3"],
+    skin_m: _SkinDistance,
     offset_m: Float[np.ndarray, "b n"],
     wanted: Bool[np.ndarray, "b n"],
 ) -> Float[np.ndarray, "b n"]:
@@ -133,14 +149,13 @@ def _filled(
     A block's middle tells of most blocks that all their voxels lie beyond the truncation: distances change by no more
     than one goes. Looking for the nearest triangle is what takes the time.
     """
-    truncation_m = volume.config.truncation_m
-    middle = field.signed_distance(points.mean(axis=1))
+    truncation_m, middle = volume.config.truncation_m, skin_m.middle
     reach = volume.block_m * np.sqrt(3) / 2
     outside = middle - reach > np.maximum(truncation_m + offset_m.max(axis=1), CAVITY_M)
     inside = middle + reach < np.minimum(-truncation_m + offset_m.min(axis=1), -CAVITY_M)
     fill = np.broadcast_to(np.where(inside, -1, 1).astype(np.float32)[:, None], offset_m.shape).copy()
     near = wanted & ~(outside | inside)[:, None]
-    fill[near] = np.clip((field.signed_distance(points[near]) - offset_m[near]) / truncation_m, -1, 1)
+    fill[near] = np.clip((skin_m.at(near) - offset_m[near]) / truncation_m, -1, 1)
     return fill
 
 
