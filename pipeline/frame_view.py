@@ -73,10 +73,10 @@ class FrameView:
     body: Bool[Tensor, "h w"]
     """The fitted body."""
 
-    @property
-    def seeds(self) -> Float[Tensor, "s 3"]:
-        """Canonical points of the surface seen."""
-        return self.rows[self.rows[:, WEIGHT] > 0][:, CANONICAL]
+    def seeds(self, most: int) -> Float[Tensor, "s 3"]:
+        """Canonical points of the surface seen, evenly picked: hardly more than `most`."""
+        rows = torch.nonzero(self.rows[:, WEIGHT] > 0)[:, 0]
+        return self.rows[rows[:: max(1, len(rows) // most)]][:, CANONICAL]
 
 
 class BodyProxy:

@@ -120,7 +120,7 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
         for look in looks:
             kept += [look.keyframe] if look.keyframe else []
             if look.view is not None:
-                volume.activate(_thinned(look.view.seeds), config.truncation_m)
+                volume.activate(look.view.seeds(SEEDS_PER_FRAME), config.truncation_m)
                 weight = max(float(inputs.tracks.sharpness[look.index]), BLURRED_WEIGHT)
                 integrator.integrate(look.view, look.cam_from_rest, weight)
                 gauge.add(look.view.matte, look.view.body, look.view.camera, look.cam_from_rest, weight)
@@ -128,10 +128,6 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
     if not volume.block_count:
         raise PersonError("no frame shows the dancer's surface", "fusion", "Check masks/ and depth/ of the run.")
     return surface_from(volume, complete(volume, field, gauge.outline(), config), field, motion, kept, config)
-
-
-def _thinned(points: torch.Tensor) -> torch.Tensor:
-    return points[:: max(1, len(points) // SEEDS_PER_FRAME)]
 
 
 def _looks(

@@ -139,7 +139,7 @@ def test_the_volume_does_not_grow_with_the_number_of_frames(body: BodyModel) -> 
             images = FrameImages(frame.rgb, scene.mattes.load(frame.index), scene.geometry.depth.load(frame.index))
             view = make_view(images, scene.motion.camera, transforms, proxy, CONFIG.voxel_m)
             assert view is not None
-            volume.activate(view.seeds, CONFIG.truncation_m)
+            volume.activate(view.seeds(1_000_000), CONFIG.truncation_m)
             integrator.integrate(view, transforms, 1.0)
         counts.append(volume.block_count)
         weights.append(float(volume.weight.sum()))
