@@ -30,7 +30,7 @@ CROWN_SHARE = 0.87
 TOLERANCE, MOST_STEPS = 1e-4, 400
 """Of the solution: its residual against the right side's length."""
 SMALLEST = 1e-300
-NAPE_SHARE = 0.22
+EAR_SHARE, NAPE_SHARE = 0.5, 0.22
 HAIR_EDGE_M = 0.02
 
 
@@ -93,14 +93,19 @@ def _with_hair(
     trust: Float[np.ndarray, "v"],
     head: Head,
 ) -> Float[np.ndarray, "v 3"]:
-    """The back of the head looks like its top, not like the face."""
-    z = vertices[:, 2]
+    """The back of the head looks like its top, not like the face.
+
+    The hairline runs from the nape up behind the ears, and from above them forward to the crown.
+    """
+    y, z = vertices[:, 1], vertices[:, 2]
     low, high = z[head.own].min(), z[head.own].max()
     top = head.own & (trust >= TRUSTED) & (z > low + CROWN_SHARE * (high - low))
     if not top.any():
         return guess
     hair = np.median(color[top], axis=0)
-    behind = np.clip((vertices[:, 1] - head.middle_y) / HAIR_EDGE_M + 0.5, 0, 1)
+    forward = np.clip(((z - low) / (high - low) - EAR_SHARE) / (CROWN_SHARE - EAR_SHARE), 0, 1)
+    line = head.middle_y - forward * (head.middle_y - y[head.own].min())
+    behind = np.clip((y - line) / HAIR_EDGE_M + 0.5, 0, 1)
     above = np.clip((z - low - NAPE_SHARE * (high - low)) / HAIR_EDGE_M + 0.5, 0, 1)
     crown = np.clip((z - low - CROWN_SHARE * (high - low)) / HAIR_EDGE_M + 0.5, 0, 1)
     share = (np.maximum(behind * above, crown) * head.own)[:, None]

@@ -76,6 +76,19 @@ def test_the_back_of_a_head_has_the_hair_of_its_top() -> None:
     assert np.abs(filled[face] - SKIN).mean() < 0.02
 
 
+def test_hair_runs_forward_above_the_ears() -> None:
+    ball = trimesh.creation.icosphere(subdivisions=5, radius=0.11)
+    z, y = ball.vertices[:, 2], ball.vertices[:, 1]
+    hair = np.array([0.1, 0.08, 0.06])
+    color = np.where(z[:, None] > 0.05, hair, SKIN)
+    seen = np.clip(-ball.vertex_normals[:, 1] * 4 - 1.6, 0, 1)
+    head = Head(np.ones(len(z), bool), 0.0)
+    filled = filled_colors(ball.vertices, ball.faces, np.where(seen[:, None] > 0, color, 0.0), seen, head)
+    temple, cheek = ((np.abs(y + 0.015) < 0.01) & (np.abs(z - height) < 0.01) for height in (0.05, -0.05))
+    off = [np.abs(filled[place] - hair).mean() for place in (temple, cheek)]
+    assert off[0] < 0.2 and off[1] > 0.35
+
+
 def test_simplified_keeps_the_shape_closed() -> None:
     ball = trimesh.creation.icosphere(subdivisions=6, radius=0.2)
     vertices, faces = simplified(ball.vertices.astype(np.float32), ball.faces.astype(np.int64), 4000)
