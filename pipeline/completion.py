@@ -40,6 +40,8 @@ FREE = 0.999
 """Truncated distances from here on say that there is nothing, negative ones that all is solid."""
 DRAPE_M = 0.012
 """What unseen cloth smooths away of the body under it, as an error of its distances."""
+SHAVED_M = 0.002
+"""But cloth lies on what stands out: no more of that goes than the facets of the body's mesh."""
 THICKNESS_PROBES = 80_000
 SMOOTHING = 0.3
 """Pull of neighbouring samples on a seen thickness; unseen thickness follows its neighbours alone."""
@@ -84,7 +86,9 @@ def complete(
     outlined = _within_outline(volume, field, outline, skin_m, distances)
     distances = laid.shaped(distances, outlined) if laid else outlined
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen + _drape(volume, field) * (1 - seen)
-    return smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
+    result = smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
+    shaved = np.maximum(result - distances - SHAVED_M / config.truncation_m, 0)
+    return (result - (1 - seen) * shaved).astype(np.float32)
 
 
 class _SkinDistance:

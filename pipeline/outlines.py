@@ -2,8 +2,8 @@
 
 Depth says least where a surface turns away from the camera; there the matte's edge says exactly where it is. At every
 sample of the skin that a frame sees edge-on, the way from the sample along its normal to the matte's edge is measured.
-The median over the frames is what a clip tells: a limb that the fit put a little too far left in one frame is as far
-too far right for its other side.
+A clip tells a quantile over its frames: a limb that the fit put a little too far left in one frame is as far too far
+right for its other side, and clothes swing.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class OutlineGauge:
         self._counts[rows[found], edge[found]] += share[found]
 
     def outline(self) -> Outline:
-        """The weighted median of every sample's measurements."""
+        """The weighted quantile `QUANTILE` of every sample's measurements."""
         total = self._counts.sum(dim=1)
         below = self._counts.cumsum(dim=1)
         step = (below < total[:, None] * QUANTILE).sum(dim=1).clamp_max(STEPS_IN + STEPS_OUT - 1)
