@@ -31,12 +31,16 @@ LIFT_M = 0.001
 """Rays start this far off the skin."""
 CAVITY_M = 0.015
 """The mouth and the eye sockets are no wider than twice this."""
+HEAD_SHARE, FACE_DEPTH, FACE_HEIGHT = 0.9, 0.45, 0.65
+"""Points that belong to the head by the first lie in its bare face if they lie in its front (share of its depth) and
+below its hair (share of its height)."""
 
 LIMB_BONES = ("upperarm", "lowerarm", "wrist", "metacarpal", "finger", "upperleg", "lowerleg", "foot", "toe")
 """Names of the bones of arms and legs start so."""
 FOOT_BONES = ("foot", "toe")
 HAND_BONES = ("wrist", "metacarpal", "finger")
 """And of those of hands, so."""
+NECK_BONES = ("neck",)
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,12 @@ class BodyField:
         heads = self.head_bones | np.array([name.startswith(FOOT_BONES) for name in body.bone_names])
         self.bare: Float[np.ndarray, "s"] = self.hands + self.coarse.skin[:, heads].sum(axis=1)
         """And of what clothes do not hide: hands, head and feet."""
+        head = self.coarse.skin[:, self.head_bones].sum(axis=1)
+        neck = self.coarse.skin[:, [name.startswith(NECK_BONES) for name in body.bone_names]].sum(axis=1)
+        self.face: Float[np.ndarray, "s"] = head * in_face(self.coarse.points, head)
+        """And of the face below the hair."""
+        self.hair: Float[np.ndarray, "s"] = head + neck - self.face
+        """And of the rest of the head and of the neck."""
         self._cavities = cKDTree(fine.points[hidden]) if hidden.any() else None
 
     def at(self, points: Float[np.ndarray, "q 3"]) -> FieldValues:
@@ -159,12 +169,25 @@ class BodyField:
             distance[inner] *= -1
         return distance
 
+    def outwards(self, points: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "q 3"]:
+        """The rest body's normals where each point is nearest to it."""
+        return self._rays.outwards(points)
+
     def _loose(self, cloth: SurfaceSamples) -> SurfaceSamples:
         """Without what sinks into the hips."""
         return cloth.kept(self._rays.signed_distance(cloth.points) > 0)
 
     def _shown(self, samples: SurfaceSamples) -> SurfaceSamples:
         return samples if self.skirt is None else samples.kept(~self.skirt.covers(samples.points))
+
+
+def in_face(points: Float[np.ndarray, "v 3"], head: Float[np.ndarray, "v"]) -> Bool[np.ndarray, "v"]:
+    """Which points, that belong to the head so far, lie in the bare face: the rest body faces -y and stands along z."""
+    own = points[head > HEAD_SHARE]
+    low, high = own.min(axis=0), own.max(axis=0)
+    place = (points - low) / (high - low)
+    inside: np.ndarray = (head > HEAD_SHARE) & (place[:, 1] < FACE_DEPTH) & (place[:, 2] < FACE_HEIGHT)
+    return inside
 
 
 def _dressed(skin: Skin, skirt: Skirt, body: BodyRays) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:

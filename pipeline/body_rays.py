@@ -28,6 +28,12 @@ class BodyRays:
         distance: np.ndarray = self._scene.compute_signed_distance(queries).numpy()
         return distance
 
+    def outwards(self, points: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "q 3"]:
+        """The mesh's normals where each point is nearest to it."""
+        queries = o3d.core.Tensor.from_numpy(np.ascontiguousarray(points, dtype=np.float32))
+        normals: np.ndarray = self._scene.compute_closest_points(queries)["primitive_normals"].numpy()
+        return normals
+
     def enclosed(self, points: Float[np.ndarray, "q 3"]) -> Bool[np.ndarray, "q"]:
         """Whether hardly any ray from a point leads out."""
         count = len(self._directions)

@@ -32,6 +32,8 @@ TOLERANCE, MOST_STEPS = 1e-4, 400
 SMALLEST = 1e-300
 EAR_SHARE, NAPE_SHARE = 0.5, 0.22
 HAIR_EDGE_M = 0.02
+SOFTER = 1.5
+"""How steeply hair ends where the head does."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Head:
     """Where the head is at rest: which vertices are its own."""
 
     own: Bool[np.ndarray, "v"]
+    share: Float[np.ndarray, "v"]
+    """How far each vertex moves with the head, 0-1."""
     middle_y: float
     """The plane of the ears, body axes (y back)."""
 
@@ -108,7 +112,7 @@ def _with_hair(
     behind = np.clip((y - line) / HAIR_EDGE_M + 0.5, 0, 1)
     above = np.clip((z - low - NAPE_SHARE * (high - low)) / HAIR_EDGE_M + 0.5, 0, 1)
     crown = np.clip((z - low - CROWN_SHARE * (high - low)) / HAIR_EDGE_M + 0.5, 0, 1)
-    share = (np.maximum(behind * above, crown) * head.own)[:, None]
+    share = (np.maximum(behind * above, crown) * np.clip(SOFTER * (head.share - 0.5) + 0.5, 0, 1))[:, None]
     mixed: np.ndarray = share * hair + (1 - share) * guess
     return mixed
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from dancedepth.pipeline.body_field import CAVITY_M, BodyField
@@ -9,6 +11,8 @@ from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.outlines import Outline
+from dancedepth.pipeline.relief import with_own_relief
+from dancedepth.pipeline.skin_distance import SkinDistance
 from dancedepth.pipeline.skirt_fill import HungCloth
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
 from dancedepth.pipeline.volume_sampling import interpolate_corners
@@ -32,7 +36,7 @@ CLOTH_LEAST_M = -0.1
 LIMB_INSIDE_M, DENTED_M = 0.01, 0.004
 """No skin of arms and legs lies deeper in the body than the first, and no surface there deeper under the filled one
 than the second: the fit is off by more than a wrist is thick, and frames that look past it must not cut it off."""
-GLOVE_M = 0.006
+GLOVE_M, FACE_M, SKULL_M = 0.006, 0.005, 0.01
 FOLDS_M, LOOSER_M = 0.008, 0.03
 """Folds may lie this far beside the outline; and farther by the second, times how little is known over how much."""
 EDGE_KNOWN = 0.3
@@ -47,6 +51,10 @@ SMOOTHING = 0.3
 """Pull of neighbouring samples on a seen thickness; unseen thickness follows its neighbours alone."""
 CLOTH_SMOOTHING = 10
 """Times that, among samples of a skirt."""
+FACE_SMOOTHING, HAIR_SMOOTHING = 100, 60
+"""And among those of a face or a hand, and of the rest of the head."""
+HAIR_DEPTH = 0.15
+"""What depth counts in hair, which networks see as a wall up to its outline."""
 PULL_TO_MEDIAN = 0.03
 EDGE_WEIGHT = 0.5
 """Weight of the looks at a matte's edge at which it counts as much as all the depth seen there."""
@@ -57,9 +65,10 @@ def complete(
     volume: CanonicalVolume, field: BodyField, outline: Outline, config: FusionConfig
 ) -> Float[np.ndarray, "b n"]:
     """Truncated distances of every active voxel, seen or filled; activates the blocks that the filled surface needs."""
+    outline = replace(outline, offset_m=within_reason(outline.offset_m, field))
     everywhere = clothing_thickness(volume, field, outline, config)
-    own = len(field.coarse.points)
-    thickness, cloth = within_reason(everywhere[:own], field), HungCloth.over(field, everywhere[own:])
+    own = np.clip(field.face + field.hands, 0, 1)
+    thickness, cloth = within_reason(everywhere[: len(own)], field), HungCloth.over(field, everywhere[len(own) :])
     skin = field.fine
     shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
     if cloth:
@@ -75,7 +84,7 @@ def complete(
         zones = cloth.zones(voxels.points)
         unsure |= zones.ends | zones.hips
     offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
-    skin_m = _SkinDistance(field, voxels.points)
+    skin_m = SkinDistance(field, voxels.points)
     fill = _filled(volume, skin_m, offset, unsure)
     laid = cloth.laid(volume, voxels.points, zones, unsure | zones.hangs, fill) if cloth else None
     if laid:
@@ -85,26 +94,14 @@ def complete(
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
     outlined = _within_outline(volume, field, outline, skin_m, distances)
     distances = laid.shaped(distances, outlined) if laid else outlined
+    own = interpolate_corners(volume, lambda at: field.spread(own[:, None], at)[:, 0])
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen + _drape(volume, field) * (1 - seen)
+    held = with_own_relief(volume, field, offset, skin_m, distances)
+    error_m = np.maximum(error_m, np.abs(held - distances) * config.truncation_m) * (1 - own)
+    distances = held
     result = smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
     shaved = np.maximum(result - distances - SHAVED_M / config.truncation_m, 0)
     return (result - (1 - seen) * shaved).astype(np.float32)
-
-
-class _SkinDistance:
-    """Signed distances of voxels from the rest body, looked for where they are asked for, and once."""
-
-    def __init__(self, field: BodyField, points: Float[np.ndarray, "b n 3"]) -> None:
-        self._field, self._points = field, points
-        self._known = np.full(points.shape[:2], np.nan, np.float32)
-        self.middle: Float[np.ndarray, "b"] = field.signed_distance(points.mean(axis=1))
-        """Of the blocks' middles."""
-
-    def at(self, wanted: Bool[np.ndarray, "b n"]) -> Float[np.ndarray, "w"]:
-        """Metres, negative inside."""
-        fresh = wanted & np.isnan(self._known)
-        self._known[fresh] = self._field.signed_distance(self._points[fresh])
-        return self._known[wanted]
 
 
 def _drape(volume: CanonicalVolume, field: BodyField) -> Float[np.ndarray, "b n"]:
@@ -117,7 +114,7 @@ def _within_outline(
     volume: CanonicalVolume,
     field: BodyField,
     outline: Outline,
-    skin_m: _SkinDistance,
+    skin_m: SkinDistance,
     distances: Float[np.ndarray, "b n"],
 ) -> Float[np.ndarray, "b n"]:
     """Distances so that the surface lies within `FOLDS_M` of where the mattes' edges are, as far as these are known.
@@ -144,7 +141,7 @@ def _within_outline(
 
 def _filled(
     volume: CanonicalVolume,
-    skin_m: _SkinDistance,
+    skin_m: SkinDistance,
     offset_m: Float[np.ndarray, "b n"],
     wanted: Bool[np.ndarray, "b n"],
 ) -> Float[np.ndarray, "b n"]:
@@ -164,10 +161,14 @@ def _filled(
 
 
 def within_reason(thickness_m: Float[np.ndarray, "s"], field: BodyField) -> Float[np.ndarray, "s"]:
-    """Arms and legs are no thinner than they can be, and hands wear no more than gloves, whatever they hold."""
+    """Arms, legs and heads are no thinner than they can be, hands wear no more than gloves, whatever they hold, and faces
+    nothing.
+    """
     thick = np.where(field.limbs > 0.5, np.maximum(thickness_m, -LIMB_INSIDE_M), thickness_m)
-    gloved: np.ndarray = np.where(field.hands > 0.5, np.minimum(thick, GLOVE_M), thick)
-    return gloved
+    gloved = np.where(field.hands > 0.5, np.minimum(thick, GLOVE_M), thick)
+    skull = np.where(field.hair > 0.5, np.maximum(gloved, -SKULL_M), gloved)
+    bare: np.ndarray = np.where(field.face > 0.5, np.clip(skull, -FACE_M, FACE_M), skull)
+    return bare
 
 
 def clothing_thickness(
@@ -197,6 +198,7 @@ def clothing_thickness(
         outline.offset_m,
     )
     depth = total / (total + 1) * (1 - edge)
+    depth[: len(field.hair)] *= 1 - (1 - HAIR_DEPTH) * field.hair
     trust = edge + depth + PULL_TO_MEDIAN
     target = (edge * edge_m + depth * mean + PULL_TO_MEDIAN * np.median(measured)) / trust
     laplacian = _laplacian(field)
@@ -215,6 +217,9 @@ def _laplacian(field: BodyField):  # type: ignore[no-untyped-def]  # scipy's spa
     alike[~field.together(here, there)] = 0
     own = len(field.coarse.points)
     alike[(here >= own) & (there >= own)] *= CLOTH_SMOOTHING
+    for part, times in ((field.face, FACE_SMOOTHING), (field.hair, HAIR_SMOOTHING), (field.hands, FACE_SMOOTHING)):
+        inside = np.append(part > 0.5, np.zeros(len(samples.points) - own, bool))
+        alike[inside[here] & inside[there]] *= times
     rows = np.repeat(np.arange(len(index)), GRAPH_NEIGHBOURS)
     graph = coo_matrix((alike.ravel(), (rows, index[:, 1:].ravel())), (len(index), len(index))).tocsr()
     graph = (graph + graph.T) / 2

@@ -12,7 +12,7 @@ import torch
 from dancedepth.models.body import skin_points
 from dancedepth.models.geometry import Camera, backproject, depth_to_normals
 from dancedepth.models.raster import Raster, rasterize
-from dancedepth.pipeline.body_field import SKIN_BONES_KEPT, BodyField
+from dancedepth.pipeline.body_field import SKIN_BONES_KEPT, BodyField, in_face
 from dancedepth.pipeline.head_alignment import head_aligned
 from jaxtyping import Bool, Float, Int, Num, UInt8
 from scipy.ndimage import distance_transform_edt
@@ -39,9 +39,6 @@ GRAZING_COS = 0.2
 """Surface seen more obliquely than this counts nothing."""
 PART_TOLERANCE_M = 0.015
 """How far the canonical place of a pixel may be off near the body; it grows with the distance from the body."""
-HEAD_SHARE, FACE_DEPTH, FACE_HEIGHT = 0.9, 0.45, 0.65
-"""Points that belong to the head by the first lie in its bare face if they lie in its front (share of its depth) and
-below its hair (share of its height)."""
 PROXY_SHARE = 0.25
 """Share of the body's triangles that are rendered to tell body parts apart."""
 
@@ -95,7 +92,7 @@ class BodyProxy:
         self.faces = torch.from_numpy(mesh.triangle.indices.numpy()).long().to(device)
         self.head = (self.weights * torch.from_numpy(field.head_bones).to(device)[self.bones]).sum(dim=1, keepdim=True)
         """(v 1) how far each point belongs to the head."""
-        self.face = self.head * _bare(self.points, self.head[:, 0])[:, None]
+        self.face = self.head * torch.from_numpy(in_face(points, self.head[:, 0].cpu().numpy())).to(device)[:, None]
         """(v 1) the same for the face below the hair."""
 
     def pose(self, cam_from_rest: Float[Tensor, "j 4 4"]) -> tuple[Float[Tensor, "v 3"], Float[Tensor, "v 9"]]:
@@ -103,14 +100,6 @@ class BodyProxy:
         posed = skin_points(self.points, self.weights, self.bones, cam_from_rest[None])[0]
         turns = cam_from_rest[:, :3, :3].reshape(-1, 9)
         return posed, (turns[self.bones] * self.weights[..., None]).sum(dim=1)
-
-
-def _bare(points: Float[Tensor, "v 3"], head: Float[Tensor, "v"]) -> Bool[Tensor, "v"]:
-    """The front of the lower head: the rest body faces -y and stands along z."""
-    own = points[head > HEAD_SHARE]
-    low, high = own.amin(dim=0), own.amax(dim=0)
-    place = (points - low) / (high - low)
-    return (head > HEAD_SHARE) & (place[:, 1] < FACE_DEPTH) & (place[:, 2] < FACE_HEIGHT)
 
 
 def make_view(

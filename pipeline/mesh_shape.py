@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import open3d as o3d
 from dancedepth.pipeline.surface import face_normals
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 LEAST_COTANGENT = 0.02
 """Obtuse triangles have negative cotangents; held above this, functions on the mesh keep their extremes at the data."""
@@ -62,6 +62,28 @@ def _collapsed_by_vtk(
     mesh = o3d.t.geometry.TriangleMesh(share(vertices.astype(np.float32)), share(faces))
     mesh = mesh.simplify_quadric_decimation(1 - count / len(faces))
     return mesh.vertex.positions.numpy(), mesh.triangle.indices.numpy().astype(np.int64)
+
+
+def subdivided(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], chosen: Bool[np.ndarray, "v"]
+) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "g 3"]]:
+    """Edges between chosen vertices halved: their triangles become four, those beside them two; closed stays closed."""
+    ends = np.stack((faces, faces[:, [1, 2, 0]]), axis=-1)
+    halved = chosen[ends].all(axis=-1)
+    edges, which = np.unique(np.sort(ends[halved], axis=-1), axis=0, return_inverse=True)
+    middle = np.full(faces.shape, -1)
+    middle[halved] = len(vertices) + which.ravel()
+    (a, b, c), (ab, bc, ca) = faces.T, middle.T
+    count = halved.sum(axis=1)
+    parts = [faces[count == 0]]
+    for turn in range(3):
+        only, two = (count == 1) & halved[:, turn], (count == 2) & ~halved[:, turn]
+        x, y, z = (np.roll((a, b, c), -turn, axis=0)[k] for k in range(3))
+        xy, yz, zx = (np.roll((ab, bc, ca), -turn, axis=0)[k] for k in range(3))
+        parts += [np.stack(t, axis=1)[only] for t in ((x, xy, z), (xy, y, z))]
+        parts += [np.stack(t, axis=1)[two] for t in ((x, y, yz), (x, yz, zx), (zx, yz, z))]
+    parts += [np.stack(t, axis=1)[count == 3] for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
+    return np.concatenate((vertices, vertices[edges].mean(axis=1))), np.concatenate(parts)
 
 
 def is_closed(faces: Int[np.ndarray, "f 3"]) -> bool:

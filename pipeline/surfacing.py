@@ -17,6 +17,7 @@ from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.mesh_shape import largest_component, simplified
 from dancedepth.pipeline.portrait import choose_portrait
 from dancedepth.pipeline.records import BodyMotion, Surface
+from dancedepth.pipeline.relief import sharpened
 from dancedepth.pipeline.surface import skinned, vertex_normals
 from dancedepth.pipeline.texture import bake, blend, vertex_paint
 from dancedepth.pipeline.vertex_colors import VertexLooks, as_bytes, balanced, consensus, vertex_look
@@ -64,7 +65,7 @@ def surface_from(
     vertices, faces = volume.extract(tsdf, np.ones(tsdf.shape, dtype=bool))
     if not len(faces):
         raise PersonError("no surface came out of the frames", "fusion", "Check masks/ and depth/ of the run.")
-    vertices, faces = simplified(*largest_component(vertices, faces), config.faces)
+    vertices, faces = simplified(*sharpened(*largest_component(vertices, faces), field), config.faces)
     shape = Shape(vertices.astype(np.float32), faces, *field.top_bones(vertices, SKIN_BONES))
     return painted(shape, sample(volume, vertices), motion, keyframes, config.texture_px)
 
@@ -121,10 +122,14 @@ def _colors(
 def _head(shape: Shape, motion: BodyMotion) -> Head | None:
     own = _own(shape, motion, HEAD_BONES)
     y = shape.vertices[own, 1]
-    return Head(own, float((y.min() + y.max()) / 2)) if len(y) else None
+    share = (shape.skin_weights * np.isin(shape.skin_bones, _bones(motion, HEAD_BONES))).sum(axis=1)
+    return Head(own, share, float((y.min() + y.max()) / 2)) if len(y) else None
 
 
 def _own(shape: Shape, motion: BodyMotion, names: tuple[str, ...]) -> Bool[np.ndarray, "v"]:
     """The vertices that follow bones whose names start so."""
-    bones = [index for index, name in enumerate(motion.bone_names) if name.startswith(names)]
-    return np.isin(shape.skin_bones[:, 0], bones)
+    return np.isin(shape.skin_bones[:, 0], _bones(motion, names))
+
+
+def _bones(motion: BodyMotion, names: tuple[str, ...]) -> list[int]:
+    return [index for index, name in enumerate(motion.bone_names) if name.startswith(names)]

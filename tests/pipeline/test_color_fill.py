@@ -68,7 +68,7 @@ def test_the_back_of_a_head_has_the_hair_of_its_top() -> None:
     hair = np.array([0.1, 0.08, 0.06])
     color = np.where(z[:, None] > 0.06, hair, SKIN)
     seen = np.clip(-ball.vertex_normals[:, 1] * 3, 0, 1)
-    head = Head(np.ones(len(z), bool), 0.0)
+    head = Head(np.ones(len(z), bool), np.ones(len(z)), 0.0)
     filled = filled_colors(ball.vertices, ball.faces, np.where(seen[:, None] > 0, color, 0.0), seen, head)
     back = (y > 0.08) & (z > -0.03)
     assert np.abs(filled[back] - hair).mean() < 0.05
@@ -82,7 +82,7 @@ def test_hair_runs_forward_above_the_ears() -> None:
     hair = np.array([0.1, 0.08, 0.06])
     color = np.where(z[:, None] > 0.05, hair, SKIN)
     seen = np.clip(-ball.vertex_normals[:, 1] * 4 - 1.6, 0, 1)
-    head = Head(np.ones(len(z), bool), 0.0)
+    head = Head(np.ones(len(z), bool), np.ones(len(z)), 0.0)
     filled = filled_colors(ball.vertices, ball.faces, np.where(seen[:, None] > 0, color, 0.0), seen, head)
     temple, cheek = ((np.abs(y + 0.015) < 0.01) & (np.abs(z - height) < 0.01) for height in (0.05, -0.05))
     off = [np.abs(filled[place] - hair).mean() for place in (temple, cheek)]

@@ -128,7 +128,7 @@ def test_the_portrait_is_sharp_from_the_front_and_without_hands(ball: trimesh.Tr
     """Five looks at a ball whose front is the face: from the side, blurred, behind a hand, and as it should be."""
     vertices = np.asarray(ball.vertices)
     hands = vertices[:, 2] > 0.29  # what is there is no hand's, but is posed as one
-    head = Head(np.ones(len(vertices), bool) & ~hands, 0.0)
+    head = Head(~hands, np.ones(len(vertices)), 0.0)
     facing = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
     def look(turn: float, hand_at: float, blurred: bool) -> tuple[Keyframe, np.ndarray]:

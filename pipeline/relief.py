@@ -1,0 +1,83 @@
+"""Faces and hands keep the body's own relief, and hair lies evenly on the head.
+
+Frames see a face a few centimetres wide in depth that was predicted for a whole person, each with its head turned a
+little wrongly: fused, nose, eyes and lips are an egg, and fingers a mitten. How far the skin lies off the body's can be
+told, smoothly; its shape below that is the body's. Of hair, frames from the front show a front that rises straight to
+its outline; that it goes on around the head evenly is a better guess than that it ends there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from dancedepth.pipeline.body_field import BodyField
+from dancedepth.pipeline.canonical import CanonicalVolume
+from dancedepth.pipeline.mesh_shape import averaging, subdivided
+from dancedepth.pipeline.skin_distance import SkinDistance
+from dancedepth.pipeline.volume_sampling import interpolate_corners
+from jaxtyping import Float, Int
+
+SKIN_M, HAIR_M, CLOTHES_M = 0.001, 0.01, 0.2
+"""How far the surface may lie beside the smooth offset of the skin: on faces and hands, outwards in hair, and anywhere
+else, where this is no bound.
+"""
+SKULL_M = 0.003
+"""And inwards in hair."""
+ROUNDS = 2
+"""Of moving vertices along the body's normals."""
+SMOOTHINGS = 12
+"""Rings of neighbours over which the distance from the skin is averaged: some centimetres."""
+MOVED_M = 0.004
+"""Vertices that are farther off than this are no skin."""
+FACE_FROM = 0.5, 0.9
+"""Between these shares of the face vertices begin to move."""
+
+
+def with_own_relief(
+    volume: CanonicalVolume,
+    field: BodyField,
+    offset_m: Float[np.ndarray, "b n"],
+    skin_m: SkinDistance,
+    distances: Float[np.ndarray, "b n"],
+) -> Float[np.ndarray, "b n"]:
+    """Truncated distances whose zero lies within the reach of `offset_m` from the skin."""
+    bare = np.clip(field.face + field.hands, 0, 1)
+    clothed = 1 - np.clip(bare + field.hair, 0, 1)
+    reach_m = bare[:, None] * SKIN_M + field.hair[:, None] * np.array([SKULL_M, HAIR_M]) + clothed[:, None] * CLOTHES_M
+    inwards, outwards = (
+        interpolate_corners(volume, lambda at, side=side: field.spread(reach_m[:, side : side + 1], at)[:, 0])
+        for side in range(2)
+    )
+    truncation_m, near = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
+    blocks = np.abs(skin_m.middle) < near + truncation_m + np.abs(offset_m).max(axis=1)
+    rows = (inwards < CLOTHES_M / 2) & blocks[:, None]
+    off_m = skin_m.at(rows) - offset_m[rows]
+    low, high = (np.clip(one / truncation_m, -1, 1) for one in (off_m - outwards[rows], off_m + inwards[rows]))
+    result = distances.copy()
+    result[rows] = np.clip(distances[rows], low, high)
+    return result
+
+
+def sharpened(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], field: BodyField
+) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "g 3"]]:
+    """The surface with twice as fine a mesh on the face, which follows the body's relief below the size of voxels."""
+    bare = field.spread(field.face[:, None], vertices)[:, 0] > FACE_FROM[0]
+    count = len(vertices)
+    vertices, faces = subdivided(vertices, faces, bare)
+    rows = np.concatenate((np.flatnonzero(bare), np.arange(count, len(vertices))))
+    if not len(rows):
+        return vertices, faces
+    place = np.full(len(vertices), -1)
+    place[rows] = np.arange(len(rows))
+    inner = place[faces]
+    mean = averaging(len(rows), inner[(inner >= 0).all(axis=1)])
+    own = field.spread(field.face[:, None], vertices[rows])[:, 0]
+    movable = np.clip((own - FACE_FROM[0]) / (FACE_FROM[1] - FACE_FROM[0]), 0, 1)
+    sharp = vertices.copy()
+    smooth = field.signed_distance(vertices[rows])
+    for _ in range(SMOOTHINGS):
+        smooth = mean @ smooth
+    for _ in range(ROUNDS):
+        off = smooth - field.signed_distance(sharp[rows])
+        sharp[rows] += (movable * off * (np.abs(off) < MOVED_M))[:, None] * field.outwards(sharp[rows])
+    return sharp, faces
