@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, skin_points
+from dancedepth.models.body_maps import vertex_normals
 from dancedepth.models.geometry import Camera, depth_to_normals, project
 from dancedepth.models.hdnet import HDNet, person_mask
 from dancedepth.models.inputs import PosedBody, crop_around, prepare_input
@@ -27,8 +28,9 @@ from dancedepth.pipeline.training.clip_pairs import FramePair, find_pairs
 from dancedepth.pipeline.training.correspondences import body_map
 from dancedepth.pipeline.truth import Truth, read_truth
 from dancedepth.pipeline.workspace import RunFolder
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 CLIPS = {
     "suit": (9_101, ("female_casualsuit02", "shoes05", "bob01", "young_darkskinned_female_diffuse"), None, 0.0),
@@ -171,12 +173,13 @@ def mean_score(scores: list[Score]) -> Score:
 
 
 @dataclass(frozen=True)
-class _True:
+class TrueFrame:
     """The true surface in one frame, in the network's crop."""
 
     camera: Camera
     points: Float[Tensor, "v 3"]
     raster: Raster
+    normals: Float[Tensor, "h w 3"]
 
 
 def correspondence_errors(clip: Unlabelled, body: BodyModel) -> list[CorrespondenceScore]:
@@ -184,47 +187,63 @@ def correspondence_errors(clip: Unlabelled, body: BodyModel) -> list[Corresponde
     frames = read_clip(clip.frames, clip.tracks, clip.mattes, clip.motion, body, NETWORK_SIZE).frames
     pairs = find_pairs(frames, body)
     off: dict[str, list[tuple[Tensor, Tensor]]] = {"the fitted body": [], "mended by optical flow": []}
-    true = {position: _true(clip, frame) for position, frame in enumerate(frames)}
+    true = {position: true_frame(clip, frame) for position, frame in enumerate(frames)}
     for pair in pairs[:: max(1, len(pairs) // JUDGED_PAIRS)]:
         x, y = pair.points.source_px.floor().long().unbind(dim=1)
         by_body = body_map(frames[pair.first].body, frames[pair.second].body, body.faces)[y, x]
+        points = true_points(true[pair.first], true[pair.second], clip.truth, pair)
         for method, target in zip(off, (by_body, pair.points.target_px), strict=True):
-            off[method].append(_missed(true[pair.first], true[pair.second], clip.truth, pair, target))
+            off[method].append(_missed(true[pair.second], points, target))
     return [_summary(clip.name, method, found) for method, found in off.items()]
 
 
-def _true(clip: Unlabelled, frame: ClipFrame) -> _True:
+def true_frame(clip: Unlabelled, frame: ClipFrame) -> TrueFrame:
+    """The truth at the moment of a frame, as large as the network sees it."""
     alpha = torch.from_numpy(np.array(clip.mattes.load(frame.index)))
     crop = crop_around(alpha, clip.truth.motion.camera, NETWORK_SIZE)
     assert crop is not None
     surface = [torch.from_numpy(np.asarray(part)) for part in (clip.truth.vertices, clip.truth.skin_weights)]
     bones = torch.from_numpy(np.asarray(clip.truth.skin_bones)).long()
     pose = torch.from_numpy(clip.truth.motion.cam_from_rest[frame.index]).float()[None]
-    points = skin_points(surface[0].float(), surface[1].float(), bones, pose)[0]
-    return _True(crop.camera, points, rasterize(points, _faces(clip.truth), crop.camera))
+    points, faces = skin_points(surface[0].float(), surface[1].float(), bones, pose)[0], _faces(clip.truth)
+    raster = rasterize(points, faces, crop.camera)
+    normals = normalize(raster.interpolate(faces, vertex_normals(points, faces)), dim=-1)
+    return TrueFrame(crop.camera, points, raster, normals)
 
 
 def _faces(truth: Truth) -> Tensor:
     return torch.from_numpy(np.asarray(truth.faces)).long()
 
 
-def _missed(
-    first: _True, second: _True, truth: Truth, pair: FramePair, target: Float[Tensor, "n 2"]
-) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
-    """Millimetres and pixels between where a point is said to be and where it is, where the second frame sees it."""
+def true_points(first: TrueFrame, second: TrueFrame, truth: Truth, pair: FramePair) -> Float[Tensor, "n 3"]:
+    """Where what the pair's first frame shows at its points is in the second; NaN where it shows nothing."""
     x, y = pair.points.source_px.floor().long().unbind(dim=1)
     face, shares = first.raster.face_index[y, x], first.raster.barycentric[y, x]
     points = (second.points[_faces(truth)[face.clamp_min(0)]] * shares[..., None]).sum(dim=1)
-    pixels = project(points, second.camera)
-    seen_z, inside = _depth_at(second, pixels)
-    said_z, said_inside = _depth_at(second, target)
-    visible = (face >= 0) & inside & ((seen_z - points[:, 2]).abs() < VISIBLE_WITHIN_M) & said_inside & (said_z > 0)
-    rays = (target - torch.tensor([second.camera.cx, second.camera.cy])) / second.camera.focal_px
+    return torch.where((face >= 0)[:, None], points, torch.nan)
+
+
+def found_points(frame: TrueFrame, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, "n"]]:
+    """Pixels of points, and whether the frame sees them there."""
+    known = ~points.isnan().any(dim=1)
+    pixels = project(points.nan_to_num(1.0), frame.camera)
+    seen_z, inside = _depth_at(frame, pixels)
+    return pixels, known & inside & ((seen_z - points[:, 2]).abs() < VISIBLE_WITHIN_M)
+
+
+def _missed(
+    frame: TrueFrame, points: Float[Tensor, "n 3"], target: Float[Tensor, "n 2"]
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
+    """Millimetres and pixels between where points are said to be and where they are, where the frame sees them."""
+    pixels, seen = found_points(frame, points)
+    said_z, said_inside = _depth_at(frame, target)
+    visible = seen & said_inside & (said_z > 0)
+    rays = (target - torch.tensor([frame.camera.cx, frame.camera.cy])) / frame.camera.focal_px
     said = torch.cat((rays, torch.ones_like(rays[:, :1])), dim=1) * said_z[:, None]
     return (said - points).norm(dim=1)[visible] * MM_PER_M, (pixels - target).norm(dim=1)[visible]
 
 
-def _depth_at(frame: _True, pixels: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n"], Tensor]:
+def _depth_at(frame: TrueFrame, pixels: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n"], Tensor]:
     x, y = pixels.floor().long().unbind(dim=1)
     inside = (x >= 0) & (y >= 0) & (x < frame.camera.width) & (y < frame.camera.height)
     return frame.raster.depth_m[torch.where(inside, y, 0), torch.where(inside, x, 0)], inside

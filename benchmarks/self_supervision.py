@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,12 +26,15 @@ from dancedepth.models.weights import cache_folder
 from dancedepth.pipeline.adaptation import adapt
 from dancedepth.pipeline.records import Silent
 from dancedepth.pipeline.storage import read_json, write_json
+from dancedepth.pipeline.training.clip_pairs import find_pairs
 from dancedepth.pipeline.training.config import DataConfig, PairLossConfig, TrainConfig, VideosConfig
 from dancedepth.pipeline.training.loop import train
 from dancedepth.pipeline.training.objective import Scores
 from dancedepth.pipeline.training.video_pairs import ClipReport, prepare_videos
+from pair_ceiling import ceiling, true_pairs
 
 START, SUPERVISED, ADAPT = "the weights as given", "supervised only", "adapted to each clip (`--adapt`)"
+TOLD = "adapted, correspondences from the truth"
 DEFAULT = PairLossConfig()
 ANCHORED = replace(DEFAULT, warp=0, photometric=0, turned_normals=0, agreement=0, smoothness=0)
 LESSONS = {
@@ -117,6 +121,10 @@ def run(
     if "correspondences" not in results:
         results["correspondences"] = [asdict(row) for clip in known for row in correspondence_errors(clip, body)]
         write_json(out / "results.json", results)
+    if "ceilings" not in results:
+        net = load_weights(experiment.weights)[0]
+        results["ceilings"] = [asdict(ceiling(net, clip, body)) for clip in known]
+        write_json(out / "results.json", results)
     for name, seed, make in _cells(experiment, known, seeds):
         cell = f"{name} / {seed}"
         if cell not in results and (not only or name in only):
@@ -138,18 +146,21 @@ def _cells(
         for name, lesson in LESSONS.items():
             yield name, seed, lambda n=name, s=seed, w=lesson: _scored(experiment.train(n, s, w), clips)
         yield ADAPT, seed, lambda seed=seed: _adapted(experiment, clips, seed)
+        yield TOLD, seed, lambda seed=seed: _adapted(experiment, clips, seed, told=True)
 
 
 def _scored(net: HDNet, clips: list[Unlabelled]) -> Score:
     return mean_score([score(net, clip) for clip in clips])
 
 
-def _adapted(experiment: Experiment, clips: list[Unlabelled], seed: int) -> Score:
+def _adapted(experiment: Experiment, clips: list[Unlabelled], seed: int, told: bool = False) -> Score:
+    """Each clip by a copy of the networks of its own; `told`, with pairs that the truth made."""
     net, body = load_weights(experiment.weights)[0], load_body(cache_folder())
     scores = []
     for clip in clips:
         watched = (clip.frames, clip.tracks, clip.mattes, clip.motion)
-        scores.append(score(adapt(net, *watched, body, experiment.steps, seed, Silent()).net, clip))
+        find = partial(true_pairs, clip) if told else find_pairs
+        scores.append(score(adapt(net, *watched, body, experiment.steps, seed, Silent(), find).net, clip))
     return mean_score(scores)
 
 
@@ -162,7 +173,7 @@ def markdown(results: dict[str, dict[str, float]]) -> str:
     titles = ("normals, deg", "depth, mm after one scale", "depth, mm after a scale a frame", "depth's normals, deg")
     lines = ["| training | seeds | " + " | ".join(titles) + " |", "|---|---:|" + "---:|" * len(titles)]
     for name, scores in rows.items():
-        reference = rows.get(START if name in (START, SUPERVISED, ADAPT) else SUPERVISED, scores)
+        reference = rows.get(START if name in (START, SUPERVISED, ADAPT, TOLD) else SUPERVISED, scores)
         columns = [_column(_values(scores, k), _values(reference, k)) for k in asdict(scores[0])]
         lines.append(f"| {name} | {len(scores)} | " + " | ".join(columns) + " |")
     return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -55,11 +56,15 @@ def adapt(
     steps: int,
     seed: int,
     observer: Observer,
+    find: Callable[[tuple[ClipFrame, ...], BodyModel, int], list[FramePair]] = find_pairs,
 ) -> Adapted:
-    """Teach a copy of the networks on the clip; they are returned as they were where that does not lower the losses."""
+    """Teach a copy of the networks on the clip; they are returned as they were where that does not lower the losses.
+
+    `find` makes the pairs.
+    """
     body = body if body.device.type == "cpu" else copy.deepcopy(body).to("cpu")
     clip = read_clip(frames, tracks, mattes, motion, body, net.size).frames
-    pairs = find_pairs(clip, body, seed)
+    pairs = find(clip, body, seed)
     if len(pairs) < LEAST_PAIRS:
         why = f"only {len(pairs)} pairs of its frames show the same surface from different sides"
         return Adapted(net, AdaptationRecord(0, len(pairs), (), None, None, why))

@@ -161,8 +161,8 @@ def _filled(
 
 
 def within_reason(thickness_m: Float[np.ndarray, "s"], field: BodyField) -> Float[np.ndarray, "s"]:
-    """Arms, legs and heads are no thinner than they can be, hands wear no more than gloves, whatever they hold, and faces
-    nothing.
+    """Arms, legs and heads are no thinner than they can be; hands wear no more than gloves, whatever they hold, and
+    faces nothing.
     """
     thick = np.where(field.limbs > 0.5, np.maximum(thickness_m, -LIMB_INSIDE_M), thickness_m)
     gloved = np.where(field.hands > 0.5, np.minimum(thick, GLOVE_M), thick)

@@ -8,6 +8,8 @@ its outline; that it goes on around the head evenly is a better guess than that 
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
@@ -44,8 +46,7 @@ def with_own_relief(
     clothed = 1 - np.clip(bare + field.hair, 0, 1)
     reach_m = bare[:, None] * SKIN_M + field.hair[:, None] * np.array([SKULL_M, HAIR_M]) + clothed[:, None] * CLOTHES_M
     inwards, outwards = (
-        interpolate_corners(volume, lambda at, side=side: field.spread(reach_m[:, side : side + 1], at)[:, 0])
-        for side in range(2)
+        interpolate_corners(volume, partial(_of_samples, field, reach_m[:, side : side + 1])) for side in range(2)
     )
     truncation_m, near = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
     blocks = np.abs(skin_m.middle) < near + truncation_m + np.abs(offset_m).max(axis=1)
@@ -55,6 +56,13 @@ def with_own_relief(
     result = distances.copy()
     result[rows] = np.clip(distances[rows], low, high)
     return result
+
+
+def _of_samples(
+    field: BodyField, values: Float[np.ndarray, "s 1"], points: Float[np.ndarray, "q 3"]
+) -> Float[np.ndarray, "q"]:
+    blended: np.ndarray = field.spread(values, points)[:, 0]
+    return blended
 
 
 def sharpened(
