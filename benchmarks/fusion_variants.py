@@ -47,6 +47,13 @@ VARIANTS: dict[str, Callable[[], Any]] = {
     "without the outlines": lambda: _patched((outlines.OutlineGauge, "add", lambda *told: None)),
     "without draping": lambda: _patched((completion, "DRAPE_M", 0.0)),
     "without the skirt": lambda: _patched((fusion, "find_hem", lambda *asked: None)),
+    "without the body's relief": lambda: _patched(
+        (completion, "with_own_relief", lambda volume, field, offset_m, skin_m, distances, free: distances),
+        (completion, "FACE_SMOOTHING", 1),
+        (completion, "HAIR_SMOOTHING", 1),
+        (completion, "HAIR_DEPTH", 1.0),
+        (surfacing, "sharpened", lambda vertices, faces, field: (vertices, faces)),
+    ),
     "without the portrait": lambda: _patched((surfacing, "choose_portrait", lambda *asked: None)),
     REFINED: _patched,
 }

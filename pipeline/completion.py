@@ -96,7 +96,7 @@ def complete(
     distances = laid.shaped(distances, outlined) if laid else outlined
     own = interpolate_corners(volume, lambda at: field.spread(own[:, None], at)[:, 0])
     error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen + _drape(volume, field) * (1 - seen)
-    held = with_own_relief(volume, field, offset, skin_m, distances)
+    held = with_own_relief(volume, field, offset, skin_m, distances, zones.hangs | zones.hips if cloth else None)
     error_m = np.maximum(error_m, np.abs(held - distances) * config.truncation_m) * (1 - own)
     distances = held
     result = smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)

@@ -16,11 +16,11 @@ from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.mesh_shape import averaging, subdivided
 from dancedepth.pipeline.skin_distance import SkinDistance
 from dancedepth.pipeline.volume_sampling import interpolate_corners
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-SKIN_M, HAIR_M, CLOTHES_M = 0.001, 0.01, 0.2
-"""How far the surface may lie beside the smooth offset of the skin: on faces and hands, outwards in hair, and anywhere
-else, where this is no bound.
+SKIN_M, HAIR_M, CLOTHES_M = 0.001, 0.01, 0.015
+"""How far the surface may lie beside the smooth offset of the skin: on faces and hands, outwards in hair, and in
+clothes, whose folds are flatter: what sticks out farther was seen once or twice, where a shoulder creased.
 """
 SKULL_M = 0.003
 """And inwards in hair."""
@@ -40,8 +40,9 @@ def with_own_relief(
     offset_m: Float[np.ndarray, "b n"],
     skin_m: SkinDistance,
     distances: Float[np.ndarray, "b n"],
+    free: Bool[np.ndarray, "b n"] | None,
 ) -> Float[np.ndarray, "b n"]:
-    """Truncated distances whose zero lies within the reach of `offset_m` from the skin."""
+    """Truncated distances whose zero lies within the reach of `offset_m` from the skin, but for where it is `free`."""
     bare = np.clip(field.face + field.hands, 0, 1)
     clothed = 1 - np.clip(bare + field.hair, 0, 1)
     reach_m = bare[:, None] * SKIN_M + field.hair[:, None] * np.array([SKULL_M, HAIR_M]) + clothed[:, None] * CLOTHES_M
@@ -50,7 +51,7 @@ def with_own_relief(
     )
     truncation_m, near = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
     blocks = np.abs(skin_m.middle) < near + truncation_m + np.abs(offset_m).max(axis=1)
-    rows = (inwards < CLOTHES_M / 2) & blocks[:, None]
+    rows = np.repeat(blocks[:, None], inwards.shape[1], axis=1) if free is None else blocks[:, None] & ~free
     off_m = skin_m.at(rows) - offset_m[rows]
     low, high = (np.clip(one / truncation_m, -1, 1) for one in (off_m - outwards[rows], off_m + inwards[rows]))
     result = distances.copy()
