@@ -94,9 +94,11 @@ def complete(
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
     outlined = _within_outline(volume, field, outline, skin_m, distances)
     distances = laid.shaped(distances, outlined) if laid else outlined
+    hangs = zones.hangs | zones.hips if cloth else np.zeros_like(limbs)
     own = interpolate_corners(volume, lambda at: field.spread(own[:, None], at)[:, 0])
-    error_m = np.sqrt(variance / (voxels.weight + LOOK_WEIGHT)) * seen + _drape(volume, field) * (1 - seen)
-    held = with_own_relief(volume, field, offset, skin_m, distances, zones.hangs | zones.hips if cloth else None)
+    scatter_m = np.sqrt(variance)
+    held = with_own_relief(volume, field, offset, skin_m, distances, np.where(hangs, 0, scatter_m))
+    error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(volume, field) * (1 - seen)
     error_m = np.maximum(error_m, np.abs(held - distances) * config.truncation_m) * (1 - own)
     distances = held
     result = smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)

@@ -19,6 +19,9 @@ CONFIG = FusionConfig(voxel_m=0.008, truncation_m=0.03, texture_px=256, texture_
 EGG_M = 0.015
 """How far a blurred face is off the true one, here and there."""
 
+SCATTER_M = 0.01
+"""Of the frames among themselves, as in videos."""
+
 
 @pytest.fixture(scope="module")
 def field(body: BodyModel) -> BodyField:
@@ -34,6 +37,7 @@ def surface(field: BodyField, off_m: float) -> tuple[np.ndarray, np.ndarray]:
     distance = (field.signed_distance(points) - waves).reshape(-1, 64)
     volume.tsdf[volume.slots] = torch.from_numpy(np.clip(distance / CONFIG.truncation_m, -1, 1)).float()
     volume.weight[volume.slots] = 20.0
+    volume.scatter[volume.slots] = 20.0 * (SCATTER_M / CONFIG.truncation_m) ** 2
     nothing = np.zeros(len(field.coarse.points), np.float32)
     tsdf = complete(volume, field, Outline(nothing, nothing), CONFIG)
     vertices, faces = volume.extract(tsdf, np.ones(tsdf.shape, dtype=bool))
@@ -57,7 +61,7 @@ def test_a_blurred_face_has_the_bodys_relief_and_clothes_keep_theirs(field: Body
     vertices, faces = surface(field, EGG_M)
     assert missing_mm(field, vertices, faces) < 2.5
     trunk = field.spread((field.hair + field.face + field.limbs)[:, None], vertices)[:, 0] < 0.05
-    assert np.abs(field.signed_distance(vertices[trunk])).mean() > 0.4 * EGG_M
+    assert np.abs(field.signed_distance(vertices[trunk])).mean() > 0.25 * EGG_M
 
 
 def test_a_sharpened_face_is_finer_than_voxels(field: BodyField) -> None:
