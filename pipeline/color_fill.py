@@ -32,6 +32,12 @@ TOLERANCE, MOST_STEPS = 1e-4, 400
 SMALLEST = 1e-300
 EAR_SHARE, NAPE_SHARE = 0.5, 0.22
 HAIR_EDGE_M = 0.02
+HAIR_COLOR = 0.2
+"""Colours nearer to the hair's than this (of 1 in each channel) are hair's."""
+BESIDE_M = 0.04, 0.15
+"""From the head's middle: beside the neck, where hair hangs or the shoulders begin."""
+SLICE_M, LONGEST_SLICES, LEAST_SEEN, HAIR_SHARE = 0.02, 15, 8, 0.6
+"""It is followed down slice by slice, as long as so many vertices are seen and this share of them is hair."""
 SOFTER = 1.5
 """How steeply hair ends where the head does."""
 
@@ -99,9 +105,10 @@ def _with_hair(
 ) -> Float[np.ndarray, "v 3"]:
     """The back of the head looks like its top, not like the face.
 
-    The hairline runs from the nape up behind the ears, and from above them forward to the crown.
+    The hairline runs from the nape up behind the ears, and from above them forward to the crown. Hair that is seen to
+    hang beside the neck hangs behind it too.
     """
-    y, z = vertices[:, 1], vertices[:, 2]
+    x, y, z = vertices.T
     low, high = z[head.own].min(), z[head.own].max()
     top = head.own & (trust >= TRUSTED) & (z > low + CROWN_SHARE * (high - low))
     if not top.any():
@@ -110,11 +117,36 @@ def _with_hair(
     forward = np.clip(((z - low) / (high - low) - EAR_SHARE) / (CROWN_SHARE - EAR_SHARE), 0, 1)
     line = head.middle_y - forward * (head.middle_y - y[head.own].min())
     behind = np.clip((y - line) / HAIR_EDGE_M + 0.5, 0, 1)
-    above = np.clip((z - low - NAPE_SHARE * (high - low)) / HAIR_EDGE_M + 0.5, 0, 1)
+    nape, middle_x = low + NAPE_SHARE * (high - low), float(np.median(x[head.own]))
+    end, half_m = _hanging(vertices - np.array([middle_x, 0, 0]), nape, color, trust, hair)
+    above = np.clip((z - end) / HAIR_EDGE_M + 0.5, 0, 1)
     crown = np.clip((z - low - CROWN_SHARE * (high - low)) / HAIR_EDGE_M + 0.5, 0, 1)
-    share = (np.maximum(behind * above, crown) * np.clip(SOFTER * (head.share - 0.5) + 0.5, 0, 1))[:, None]
+    own = np.clip(SOFTER * (head.share - 0.5) + 0.5, 0, 1)
+    curtain = np.clip((half_m - np.abs(x - middle_x)) / HAIR_EDGE_M + 0.5, 0, 1) * (z < nape + HAIR_EDGE_M)
+    share = np.maximum(behind * above * np.maximum(own, curtain), crown * own)[:, None]
     mixed: np.ndarray = share * hair + (1 - share) * guess
     return mixed
+
+
+def _hanging(
+    vertices: Float[np.ndarray, "v 3"],
+    nape: float,
+    color: Float[np.ndarray, "v 3"],
+    trust: Float[np.ndarray, "v"],
+    hair: Float[np.ndarray, "3"],
+) -> tuple[float, float]:
+    """How far down what is seen beside the neck has the hair's colour, and its reach to the sides; x counts from the
+    head's middle. `nape` and 0 where the neck is bare.
+    """
+    aside, alike = np.abs(vertices[:, 0]), np.linalg.norm(color - hair, axis=1) < HAIR_COLOR
+    beside = (trust >= TRUSTED) & (aside > BESIDE_M[0]) & (aside < BESIDE_M[1])
+    end, half_m = nape, 0.0
+    for top in nape - SLICE_M * np.arange(LONGEST_SLICES):
+        here = beside & (vertices[:, 2] <= top) & (vertices[:, 2] > top - SLICE_M)
+        if here.sum() < LEAST_SEEN or alike[here].mean() < HAIR_SHARE:
+            break
+        end, half_m = top - SLICE_M, max(half_m, float(np.percentile(aside[here & alike], 90)))
+    return end, half_m
 
 
 def _spread(

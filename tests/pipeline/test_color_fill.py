@@ -89,6 +89,26 @@ def test_hair_runs_forward_above_the_ears() -> None:
     assert off[0] < 0.2 and off[1] > 0.35
 
 
+@pytest.mark.parametrize("long", [True, False])
+def test_hair_beside_the_neck_hangs_behind_it_too(long: bool) -> None:
+    ball = trimesh.creation.icosphere(subdivisions=5, radius=0.11)
+    neck = trimesh.creation.cylinder(0.07, 0.3, sections=64).subdivide_to_size(0.012)
+    neck.apply_translation([0, 0, -0.2])
+    both = trimesh.util.concatenate(ball, neck)
+    x, y, z = both.vertices.T
+    hair = np.array([0.1, 0.08, 0.06])
+    beside = (np.abs(x) > 0.035) & (z > -0.2) & long
+    color = np.where(((z > 0.06) | beside)[:, None], hair, SKIN)
+    seen = np.clip(-both.vertex_normals[:, 1] * 4 + 0.6, 0, 1)
+    own = np.arange(len(z)) < len(ball.vertices)
+    filled = filled_colors(
+        both.vertices, both.faces, np.where(seen[:, None] > 0, color, 0.0), seen, Head(own, 1.0 * own, 0.0)
+    )
+    high, low = ((y > 0.06) & ~own & (np.abs(z - at) < 0.02) for at in (-0.14, -0.3))
+    assert (np.abs(filled[high] - hair).mean() < 0.1) == long
+    assert np.abs(filled[low] - SKIN).mean() < 0.1
+
+
 def test_simplified_keeps_the_shape_closed() -> None:
     ball = trimesh.creation.icosphere(subdivisions=6, radius=0.2)
     vertices, faces = simplified(ball.vertices.astype(np.float32), ball.faces.astype(np.int64), 4000)
