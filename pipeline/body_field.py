@@ -100,15 +100,17 @@ class BodyField:
         hands = [name.startswith(HAND_BONES) for name in body.bone_names]
         self.hands: Float[np.ndarray, "s"] = self.coarse.skin[:, hands].sum(axis=1)
         """The same for hands."""
-        heads = self.head_bones | np.array([name.startswith(FOOT_BONES) for name in body.bone_names])
-        self.bare: Float[np.ndarray, "s"] = self.hands + self.coarse.skin[:, heads].sum(axis=1)
-        """And of what clothes do not hide: hands, head and feet."""
+        feet = [name.startswith(FOOT_BONES) for name in body.bone_names]
+        self.feet: Float[np.ndarray, "s"] = self.coarse.skin[:, feet].sum(axis=1)
+        """And for feet."""
         head = self.coarse.skin[:, self.head_bones].sum(axis=1)
         neck = self.coarse.skin[:, [name.startswith(NECK_BONES) for name in body.bone_names]].sum(axis=1)
         self.face: Float[np.ndarray, "s"] = head * in_face(self.coarse.points, head)
         """And of the face below the hair."""
         self.hair: Float[np.ndarray, "s"] = head + neck - self.face
         """And of the rest of the head and of the neck."""
+        self.bare: Float[np.ndarray, "s"] = self.hands + self.feet + head
+        """And of what clothes do not hide: hands, head and feet."""
         self._cavities = cKDTree(fine.points[hidden]) if hidden.any() else None
 
     def at(self, points: Float[np.ndarray, "q 3"]) -> FieldValues:

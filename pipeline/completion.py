@@ -9,6 +9,7 @@ import torch
 from dancedepth.pipeline.body_field import CAVITY_M, BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
+from dancedepth.pipeline.footwear import wears_shoes
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.outlines import Outline
 from dancedepth.pipeline.relief import with_own_relief
@@ -107,8 +108,8 @@ def complete(
 
 
 def _drape(volume: CanonicalVolume, field: BodyField) -> Float[np.ndarray, "b n"]:
-    """How little unseen surface may follow the body's own relief: cloth spans what skin folds."""
-    bare = np.clip(field.bare[:, None], 0, 1)
+    """How little unseen surface may follow the body's own relief: cloth spans what skin folds, and shoes toes."""
+    bare = np.clip(field.bare - field.feet * wears_shoes(volume, field), 0, 1)[:, None]
     return DRAPE_M * (1 - interpolate_corners(volume, lambda at: field.spread(bare, at)[:, 0]))
 
 

@@ -87,9 +87,11 @@ def preview_size(rig: Rig) -> PanelSize:
 class Shown:
     """The surface in the rig's motion, drawn small."""
 
-    def __init__(self, surface: Surface, rig: Rig, size: PanelSize) -> None:
+    def __init__(self, surface: Surface, rig: Rig, size: PanelSize, fine: bool = False) -> None:
+        """`fine`: with every triangle and the texture, for stills."""
         self._rig = rig
-        self._surface = coarser(surface, CELL_SHARE * float(np.ptp(surface.vertices[:, 2])))
+        cell_m = CELL_SHARE * float(np.ptp(surface.vertices[:, 2]))
+        self._surface = surface if fine else coarser(surface, cell_m)
         self._clip_camera = rig.camera.resized(size.width, size.height)
         bones = skeleton_of(rig).bones()[..., :3, 3]
         low_m, high_m = float(bones[..., 1].min()) - MARGIN_M, float(bones[..., 1].max()) + MARGIN_M

@@ -3,7 +3,7 @@
     python tools/sheet.py RUN OUT.png [--video clip.mp4] [--every 12]
 
 Rows from above: colour, clay, normals, and how much was seen (red: filled from the body); then, over the frames, the
-input, its depth and normals, and the rigged surface where the clip's camera sees it.
+input, its depth and normals, the rigged surface where the clip's camera sees it, and textured from around.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def sheet(
 
 
 def strips(folder: RunFolder, video: Path | None, every: int) -> list[np.ndarray]:
-    """Rows of input, depth, normals and overlay, side by side over the frames."""
+    """Rows of input, depth, normals, overlay and view from around, side by side over the frames."""
     manifest = read_manifest(folder.manifest)
     image = PanelSize(manifest.input.width, manifest.input.height)
     size = PanelSize.within(image.width, image.height, STRIP_PX)
     panels = Panels(folder, image, size)
     rigged = folder.rig.exists() and folder.surface.exists()
-    shown = Shown(storage.read_surface(folder.surface), read_rig(folder.rig), size) if rigged else None
+    shown = Shown(storage.read_surface(folder.surface), read_rig(folder.rig), size, fine=True) if rigged else None
     indices = folder.image_indices("depth")
     chosen = set(indices[:: every or max(1, len(indices) // 8)])
     columns = []
@@ -63,7 +63,8 @@ def strips(folder: RunFolder, video: Path | None, every: int) -> list[np.ndarray
     for frame in frames.resized(size.width, size.height):
         if frame.index in chosen:
             pictures = panels.of(frame)
-            columns.append([*pictures, shown.over(frame.index, pictures[0])] if shown else pictures)
+            moved = [shown.over(frame.index, pictures[0]), shown.around(frame.index)] if shown else []
+            columns.append([*pictures, *moved])
     return [np.concatenate(row, axis=1) for row in zip(*columns, strict=True)]
 
 
