@@ -41,6 +41,7 @@ from dancedepth.pipeline.surface_distance import SurfacePair
 from dancedepth.pipeline.truth import Truth, read_truth
 from dancedepth.pipeline.workspace import RunFolder
 from fusion_variants import REFINED, VARIANTS
+from perceptual import PerceptualDistance
 from pictures import ssim, textured
 from scipy.spatial import cKDTree
 
@@ -91,6 +92,8 @@ class Scores:
     """From the true ones, roots laid on one another."""
     psnr_db: float
     ssim: float
+    perceptual: float
+    """See `perceptual`; less is better."""
 
 
 def parts(
@@ -206,7 +209,7 @@ def measured(surface: Surface, motion: BodyMotion, material: Material) -> Scores
         scores.append(metrics.surface_scores(*pair.distances(move)))
         angles.append(_normal_angle(own, posed, true, true_posed, move))
     mean = metrics.mean_scores(scores)
-    psnr, alike = pictures(surface, motion, material)
+    psnr, alike, apart = pictures(surface, motion, material)
     seen = float((own.at_samples(whole.observed) > evaluation.OBSERVED).mean())
     about_roots, true_about_roots = joints - joints[:, :1], true_joints - true_joints[:, :1]
     return Scores(
@@ -218,6 +221,7 @@ def measured(surface: Surface, motion: BodyMotion, material: Material) -> Scores
         joints_mm=metrics.joint_error_mm(scale * about_roots[usable], true_about_roots[usable]),
         psnr_db=psnr,
         ssim=alike,
+        perceptual=apart,
     )
 
 
@@ -232,9 +236,11 @@ def _normal_angle(own: Any, posed: np.ndarray, true: Any, true_posed: np.ndarray
     return float(np.degrees(np.arccos(np.clip((a * b).sum(axis=1), -1, 1)))[near].mean())
 
 
-def pictures(surface: Surface, motion: BodyMotion, material: Material) -> tuple[float, float]:
-    """PSNR (dB) and SSIM of the textured surface, in the held-out frames, where video or render show the dancer."""
-    found = []
+def pictures(surface: Surface, motion: BodyMotion, material: Material) -> tuple[float, float, float]:
+    """PSNR (dB), SSIM and perceptual distance of the textured surface, in the held-out frames, where video or render
+    show the dancer.
+    """
+    found, distance = [], PerceptualDistance()
     for frame in material.frames[::HELD_OUT]:
         if frame.index not in material.mattes.indices or not motion.fitted[frame.index]:
             continue
@@ -243,9 +249,9 @@ def pictures(surface: Surface, motion: BodyMotion, material: Material) -> tuple[
         real = frame.rgb / 255 * matte + 0.5 * (1 - matte)
         where = covered | (matte[..., 0] > 0.5)
         error = ((render - real) ** 2)[where].mean()
-        found.append((-10 * np.log10(error), ssim(render, real)[where].mean()))
-    psnr, alike = np.mean(found, axis=0)
-    return float(psnr), float(alike)
+        found.append((-10 * np.log10(error), ssim(render, real)[where].mean(), distance(render, real, where)))
+    psnr, alike, apart = np.mean(found, axis=0)
+    return float(psnr), float(alike), float(apart)
 
 
 def markdown(rows: dict[str, dict[str, list[Scores]]]) -> str:
