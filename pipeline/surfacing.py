@@ -13,6 +13,7 @@ from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.color_fill import Head, filled_colors
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
+from dancedepth.pipeline.hand_colors import of_one_color
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.mesh_shape import largest_component, simplified
 from dancedepth.pipeline.portrait import choose_portrait
@@ -76,6 +77,7 @@ def painted(shape: Shape, samples: Samples, motion: BodyMotion, keyframes: list[
     looks = _looks(shape, samples, keyframes, posed)
     head = _head(shape, motion)
     hands = _own(shape, motion, HAND_BONES)
+    looks, samples = of_one_color(looks, samples, hands)
     portrait = choose_portrait(shape.vertices, head, hands, looks, keyframes, posed, shape.faces)
     if portrait is not None:
         looks, samples = portrait.alone(looks, samples)
