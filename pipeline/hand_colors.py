@@ -12,20 +12,37 @@ from jaxtyping import Bool, Float
 OTHER_COLOR = 0.3
 """Of 1 in each channel: nails, shadows and creases differ by less, cloth and hair by more."""
 SEEN_WEIGHT = 1.0
-"""Of all looks at hands together, from which on their colour is known."""
+"""Of all looks at hands, or at the face, from which on their colour is known."""
+BARE_SHARE = 0.1
+"""Of the looks at hands that are of the face's colour, from which on they are bare."""
 
 
-def of_one_color(looks: VertexLooks, samples: Samples, hands: Bool[np.ndarray, "v"]) -> tuple[VertexLooks, Samples]:
-    """What was seen, without what is not of the colour that most looks at the hands show."""
+def of_one_color(
+    looks: VertexLooks, samples: Samples, hands: Bool[np.ndarray, "v"], face: Bool[np.ndarray, "v"]
+) -> tuple[VertexLooks, Samples]:
+    """What was seen, without looks at the hands that are not of their colour: the face's, or, where hardly any is (in
+    gloves), the colour that most of them show.
+    """
     weight, color = looks.weight[:, hands], looks.color[:, hands]
     if weight.sum() < SEEN_WEIGHT:
         return looks, samples
-    usual = np.array([_median(color[..., channel].ravel(), weight.ravel()) for channel in range(3)])
-    kept = looks.weight.copy()
-    kept[:, hands] *= np.linalg.norm(color - usual, axis=-1) < OTHER_COLOR
-    mean = samples.color_weight.copy()
-    mean[hands] *= np.linalg.norm(samples.color[hands] - usual, axis=-1) < OTHER_COLOR
+    own = _usual(color, weight)
+    if looks.weight[:, face].sum() >= SEEN_WEIGHT:
+        skin = _usual(looks.color[:, face], looks.weight[:, face])
+        own = skin if (weight * _near(color, skin)).sum() > BARE_SHARE * weight.sum() else own
+    kept, mean = looks.weight.copy(), samples.color_weight.copy()
+    kept[:, hands] *= _near(color, own)
+    mean[hands] *= _near(samples.color[hands], own)
     return replace(looks, weight=kept), replace(samples, color_weight=mean)
+
+
+def _near(color: Float[np.ndarray, "*n 3"], own: Float[np.ndarray, "3"]) -> Bool[np.ndarray, "*n"]:
+    near: np.ndarray = np.linalg.norm(color - own, axis=-1) < OTHER_COLOR
+    return near
+
+
+def _usual(color: Float[np.ndarray, "k v 3"], weight: Float[np.ndarray, "k v"]) -> Float[np.ndarray, "3"]:
+    return np.array([_median(color[..., channel].ravel(), weight.ravel()) for channel in range(3)])
 
 
 def _median(values: Float[np.ndarray, "n"], weight: Float[np.ndarray, "n"]) -> float:

@@ -77,7 +77,8 @@ def painted(shape: Shape, samples: Samples, motion: BodyMotion, keyframes: list[
     looks = _looks(shape, samples, keyframes, posed)
     head = _head(shape, motion)
     hands = _own(shape, motion, HAND_BONES)
-    looks, samples = of_one_color(looks, samples, hands)
+    face = np.zeros(len(hands), bool) if head is None else head.own & (shape.vertices[:, 1] < head.middle_y)
+    looks, samples = of_one_color(looks, samples, hands, face)
     portrait = choose_portrait(shape.vertices, head, hands, looks, keyframes, posed, shape.faces)
     if portrait is not None:
         looks, samples = portrait.alone(looks, samples)
