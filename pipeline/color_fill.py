@@ -27,19 +27,23 @@ HOLD = 60.0
 """Pull of what was seen, against the guess's 1."""
 CROWN_SHARE = 0.87
 """Of the head's height: above it is hair, if there is any."""
+HIGHEST_SHARE, LEAST_SHARE = 0.93, 0.6
+"""Hair has the colour of the highest that was seen of the head: above this share of it, and of the head's height at
+least as high as this share.
+"""
 TOLERANCE, MOST_STEPS = 1e-4, 400
 """Of the solution: its residual against the right side's length."""
 SMALLEST = 1e-300
 EAR_SHARE, NAPE_SHARE = 0.5, 0.22
 HAIR_EDGE_M = 0.02
-HAIR_COLOR = 0.2
-"""Colours nearer to the hair's than this (of 1 in each channel) are hair's."""
+HAIR_COLOR = 0.15
+"""What is no brighter than the head's top by more than this in any channel is hair: tops shine, ends are dark."""
 BESIDE_M = 0.04, 0.15
 """From the head's middle: beside the neck, where hair hangs or the shoulders begin."""
 SLICE_M, LONGEST_SLICES, LEAST_SEEN, HAIR_SHARE = 0.02, 15, 8, 0.6
 """It is followed down slice by slice, as long as so many vertices are seen and this share of them is hair."""
-SOFTER = 1.5
-"""How steeply hair ends where the head does."""
+HEAD_FROM = 0.1, 0.4
+"""Hair begins between these shares of the head's bones."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +114,20 @@ def _with_hair(
     """
     x, y, z = vertices.T
     low, high = z[head.own].min(), z[head.own].max()
-    top = head.own & (trust >= TRUSTED) & (z > low + CROWN_SHARE * (high - low))
-    if not top.any():
+    seen = head.own & (trust >= TRUSTED)
+    highest = np.quantile(z[seen], HIGHEST_SHARE) if seen.any() else low
+    if highest < low + LEAST_SHARE * (high - low):
         return guess
-    hair = np.median(color[top], axis=0)
+    top = seen & (z >= highest)
     forward = np.clip(((z - low) / (high - low) - EAR_SHARE) / (CROWN_SHARE - EAR_SHARE), 0, 1)
     line = head.middle_y - forward * (head.middle_y - y[head.own].min())
     behind = np.clip((y - line) / HAIR_EDGE_M + 0.5, 0, 1)
     nape, middle_x = low + NAPE_SHARE * (high - low), float(np.median(x[head.own]))
-    end, half_m = _hanging(vertices - np.array([middle_x, 0, 0]), nape, color, trust, hair)
+    hung, half_m = _hanging(vertices - np.array([middle_x, 0, 0]), nape, color, trust, np.median(color[top], axis=0))
+    end, hair = min(nape, float(z[hung].min(initial=nape))), np.median(color[top | hung], axis=0)
     above = np.clip((z - end) / HAIR_EDGE_M + 0.5, 0, 1)
     crown = np.clip((z - low - CROWN_SHARE * (high - low)) / HAIR_EDGE_M + 0.5, 0, 1)
-    own = np.clip(SOFTER * (head.share - 0.5) + 0.5, 0, 1)
+    own = np.clip((head.share - HEAD_FROM[0]) / (HEAD_FROM[1] - HEAD_FROM[0]), 0, 1)
     curtain = np.clip((half_m - np.abs(x - middle_x)) / HAIR_EDGE_M + 0.5, 0, 1) * (z < nape + HAIR_EDGE_M)
     share = np.maximum(behind * above * np.maximum(own, curtain), crown * own)[:, None]
     mixed: np.ndarray = share * hair + (1 - share) * guess
@@ -134,19 +140,20 @@ def _hanging(
     color: Float[np.ndarray, "v 3"],
     trust: Float[np.ndarray, "v"],
     hair: Float[np.ndarray, "3"],
-) -> tuple[float, float]:
-    """How far down what is seen beside the neck has the hair's colour, and its reach to the sides; x counts from the
-    head's middle. `nape` and 0 where the neck is bare.
+) -> tuple[Bool[np.ndarray, "v"], float]:
+    """The vertices that show hair beside the neck, from `nape` down as far as it hangs, and its reach to the sides; x
+    counts from the head's middle. None and 0 where the neck is bare.
     """
-    aside, alike = np.abs(vertices[:, 0]), np.linalg.norm(color - hair, axis=1) < HAIR_COLOR
+    aside, alike = np.abs(vertices[:, 0]), (color - hair).max(axis=1) < HAIR_COLOR
     beside = (trust >= TRUSTED) & (aside > BESIDE_M[0]) & (aside < BESIDE_M[1])
-    end, half_m = nape, 0.0
+    hung, half_m = np.zeros(len(vertices), bool), 0.0
     for top in nape - SLICE_M * np.arange(LONGEST_SLICES):
         here = beside & (vertices[:, 2] <= top) & (vertices[:, 2] > top - SLICE_M)
         if here.sum() < LEAST_SEEN or alike[here].mean() < HAIR_SHARE:
             break
-        end, half_m = top - SLICE_M, max(half_m, float(np.percentile(aside[here & alike], 90)))
-    return end, half_m
+        hung |= here & alike
+        half_m = max(half_m, float(np.percentile(aside[here & alike], 90)))
+    return hung, half_m
 
 
 def _spread(
