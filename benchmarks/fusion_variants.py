@@ -32,6 +32,12 @@ def _left_as_seen(volume: CanonicalVolume, *rest: Any) -> np.ndarray:
     return volume.voxels().tsdf
 
 
+def _as_it_was(
+    volume: CanonicalVolume, field: Any, offset_m: Any, skin_m: Any, about_m: Any, distances: Any, scatter_m: Any
+) -> Any:
+    return distances
+
+
 VARIANTS: dict[str, Callable[[], Any]] = {
     "all parts": _patched,
     "without the angle's weight": lambda: _patched(
@@ -48,7 +54,11 @@ VARIANTS: dict[str, Callable[[], Any]] = {
     "without draping": lambda: _patched((completion, "DRAPE_M", 0.0)),
     "without the skirt": lambda: _patched((fusion, "find_hem", lambda *asked: None)),
     "without the body's relief": lambda: _patched(
-        (completion, "with_own_relief", lambda volume, field, offset_m, skin_m, distances, scatter_m: distances),
+        (
+            completion,
+            "with_own_relief",
+            lambda volume, field, offset_m, skin_m, about_m, distances, scatter_m: distances,
+        ),
         (completion, "FACE_SMOOTHING", 1),
         (completion, "HAIR_SMOOTHING", 1),
         (completion, "HAIR_DEPTH", 1.0),

@@ -93,12 +93,13 @@ def complete(
         limbs, fill = limbs & ~laid.outermost, np.minimum(fill, laid.around)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
-    outlined = _within_outline(volume, field, outline, skin_m, distances)
+    about_m = interpolate_corners(volume, field.signed_distance)
+    outlined = _within_outline(volume, field, outline, skin_m.middle, about_m, distances)
     distances = laid.shaped(distances, outlined) if laid else outlined
     hangs = zones.hangs | zones.hips if cloth else np.zeros_like(limbs)
     own = interpolate_corners(volume, lambda at: field.spread(own[:, None], at)[:, 0])
     scatter_m = np.sqrt(variance)
-    held = with_own_relief(volume, field, offset, skin_m, distances, np.where(hangs, 0, scatter_m))
+    held = with_own_relief(volume, field, offset, skin_m, about_m, distances, np.where(hangs, 0, scatter_m))
     error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(volume, field) * (1 - seen)
     error_m = np.maximum(error_m, np.abs(held - distances) * config.truncation_m) * (1 - own)
     distances = held
@@ -117,7 +118,8 @@ def _within_outline(
     volume: CanonicalVolume,
     field: BodyField,
     outline: Outline,
-    skin_m: SkinDistance,
+    middle: Float[np.ndarray, "b"],
+    about_m: Float[np.ndarray, "b n"],
     distances: Float[np.ndarray, "b n"],
 ) -> Float[np.ndarray, "b n"]:
     """Distances so that the surface lies within `FOLDS_M` of where the mattes' edges are, as far as these are known.
@@ -130,11 +132,11 @@ def _within_outline(
     total = interpolate_corners(volume, lambda at: field.spread(offset[:, None], at)[:, 0])
     truncation_m, half = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
     stands_off = total / np.maximum(share, EDGE_KNOWN)
-    middle, sure_m = skin_m.middle, truncation_m - FOLDS_M
+    sure_m = truncation_m - FOLDS_M
     out = (middle - half - stands_off.max(axis=1) > sure_m) & (distances.min(axis=1) > FREE)
     deep = (middle + half - stands_off.min(axis=1) < -sure_m) & (distances.max(axis=1) < -FREE)
     rows = (share > EDGE_KNOWN) & ~(out | deep)[:, None]
-    off_m = skin_m.at(rows) - stands_off[rows]
+    off_m = about_m[rows] - stands_off[rows]
     reach = FOLDS_M + LOOSER_M * (1 / share[rows] - 1)
     low, high = (np.clip((off_m + side * reach) / truncation_m, -1, 1) for side in (-1, 1))
     within = distances.copy()

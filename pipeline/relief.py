@@ -45,12 +45,14 @@ def with_own_relief(
     field: BodyField,
     offset_m: Float[np.ndarray, "b n"],
     skin_m: SkinDistance,
+    about_m: Float[np.ndarray, "b n"],
     distances: Float[np.ndarray, "b n"],
     scatter_m: Float[np.ndarray, "b n"],
 ) -> Float[np.ndarray, "b n"]:
     """Truncated distances whose zero lies within a reach of `offset_m` from the skin.
 
-    The less frames scatter, the farther it reaches: what they all see alike stays as it is (0: wherever it is).
+    `about_m` are distances from the skin interpolated between blocks' corners, which do for clothes. The less frames
+    scatter, the farther the reach: what they all see alike stays as it is (0: wherever it is).
     """
     bare = np.clip(field.face + field.hands, 0, 1)
     clothed = 1 - np.clip(bare + field.hair, 0, 1)
@@ -61,7 +63,7 @@ def with_own_relief(
     truncation_m, near = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
     blocks = np.abs(skin_m.middle) < near + truncation_m + np.abs(offset_m).max(axis=1)
     rows = np.repeat(blocks[:, None], inwards.shape[1], axis=1) & (scatter_m > 0)
-    from_skin_m = interpolate_corners(volume, field.signed_distance)
+    from_skin_m = about_m.copy()
     close = rows & (inwards < EXACT_M)
     from_skin_m[close] = skin_m.at(close)
     sure, off_m = np.maximum(SURE_M / scatter_m[rows], 1), (from_skin_m - offset_m)[rows]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from dancedepth.pipeline.atlas import lay_out
+from dancedepth.pipeline.atlas import Atlas, lay_out
 from dancedepth.pipeline.body_field import HAND_BONES, BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.color_fill import Head, filled_colors
@@ -73,6 +73,21 @@ def surface_from(
 
 def painted(shape: Shape, samples: Samples, motion: BodyMotion, keyframes: list[Keyframe], texture_px: int) -> Surface:
     """The surface in colour: its vertices by what all keyframes agree on, its texture by the best of them."""
+    with ThreadPoolExecutor(1) as aside:
+        unfolding = aside.submit(
+            lay_out, shape.vertices, shape.faces, shape.skin_bones[:, 0], motion.bone_names, texture_px
+        )
+        return _painted(shape, samples, motion, keyframes, texture_px, unfolding)
+
+
+def _painted(
+    shape: Shape,
+    samples: Samples,
+    motion: BodyMotion,
+    keyframes: list[Keyframe],
+    texture_px: int,
+    unfolding: Future[Atlas],
+) -> Surface:
     posed = [shape.posed(motion.cam_from_rest[frame.index]) for frame in keyframes]
     looks = _looks(shape, samples, keyframes, posed)
     head = _head(shape, motion)
@@ -83,8 +98,8 @@ def painted(shape: Shape, samples: Samples, motion: BodyMotion, keyframes: list[
     if portrait is not None:
         looks, samples = portrait.alone(looks, samples)
     color, trust = _colors(shape, samples, looks, head)
-    atlas = lay_out(shape.vertices, shape.faces, shape.skin_bones[:, 0], motion.bone_names, texture_px)
     made = blend(looks, color, trust, shape.faces)
+    atlas = unfolding.result()
     texture = bake(atlas, color, looks, made, keyframes, posed, texture_px)
     return Surface(
         vertices=shape.vertices[atlas.source],
