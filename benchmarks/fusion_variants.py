@@ -54,11 +54,7 @@ VARIANTS: dict[str, Callable[[], Any]] = {
     "without draping": lambda: _patched((completion, "DRAPE_M", 0.0)),
     "without the skirt": lambda: _patched((fusion, "find_hem", lambda *asked: None)),
     "without the body's relief": lambda: _patched(
-        (
-            completion,
-            "with_own_relief",
-            lambda volume, field, offset_m, skin_m, about_m, distances, scatter_m: distances,
-        ),
+        (completion, "with_own_relief", _as_it_was),
         (completion, "FACE_SMOOTHING", 1),
         (completion, "HAIR_SMOOTHING", 1),
         (completion, "HAIR_DEPTH", 1.0),

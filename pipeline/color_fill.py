@@ -56,6 +56,11 @@ class Head:
     middle_y: float
     """The plane of the ears, body axes (y back)."""
 
+    def front(self, vertices: Float[np.ndarray, "v 3"]) -> Bool[np.ndarray, "v"]:
+        """Of the rest surface's vertices, those of the head that lie before the ears."""
+        before: np.ndarray = self.own & (vertices[:, 1] < self.middle_y)
+        return before
+
 
 def filled_colors(
     vertices: Float[np.ndarray, "v 3"],

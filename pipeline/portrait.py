@@ -68,7 +68,7 @@ def choose_portrait(
     """
     if head is None or not keyframes:
         return None
-    face = head.own & (vertices[:, 1] < head.middle_y)
+    face = head.front(vertices)
     left = vertices[:, 0] > np.median(vertices[face, 0])
     seen = np.clip(looks.weight / SEEN_WEIGHT, 0, 1)
     halves = np.minimum(seen[:, face & left].mean(axis=1), seen[:, face & ~left].mean(axis=1))

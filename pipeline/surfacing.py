@@ -92,7 +92,7 @@ def _painted(
     looks = _looks(shape, samples, keyframes, posed)
     head = _head(shape, motion)
     hands = _own(shape, motion, HAND_BONES)
-    face = np.zeros(len(hands), bool) if head is None else head.own & (shape.vertices[:, 1] < head.middle_y)
+    face = np.zeros(len(hands), bool) if head is None else head.front(shape.vertices)
     looks, samples = of_one_color(looks, samples, hands, face)
     portrait = choose_portrait(shape.vertices, head, hands, looks, keyframes, posed, shape.faces)
     if portrait is not None:

@@ -13,6 +13,7 @@ from dancedepth.pipeline.outlines import Outline
 
 from tests.scenes import rest_body
 
+SKIN, WHITE = (0.8, 0.6, 0.5), (0.9, 0.9, 0.9)
 CONFIG = FusionConfig(voxel_m=0.008, truncation_m=0.03, texture_px=256, texture_views=1)
 
 
@@ -89,6 +90,24 @@ def test_limbs_are_not_thinner_and_hands_not_thicker_than_they_can_be(field: Bod
     np.testing.assert_allclose(thin[field.limbs > 0.6], -LIMB_INSIDE_M)
     trunk = (field.limbs < 0.4) & (field.face + field.hair < 0.4)
     np.testing.assert_allclose(thin[trunk], -0.03)
+    assert (thin[~trunk] >= -0.03).all(), "heads have bounds of their own"
     thick = within_reason(np.full(len(field.coarse.points), 0.05), field)
     np.testing.assert_allclose(thick[field.hands > 0.6], GLOVE_M)
     np.testing.assert_allclose(thick[(field.hands < 0.4) & (field.face < 0.4)], 0.05)
+
+
+def test_shoes_have_no_toes(field: BodyField, body: BodyModel) -> None:
+    """Unseen feet, whose colour alone is known: of the face's colour they keep their toes, of another they do not."""
+    toes = field.fine.points[field.fine.skin[:, [name.startswith("toe") for name in body.bone_names]].sum(axis=1) > 0.9]
+    off_mm = {}
+    for name, feet in (("bare", SKIN), ("shod", WHITE)):
+        volume = CanonicalVolume(field, CONFIG, torch.device("cpu"))
+        volume.activate(torch.from_numpy(field.fine.points), CONFIG.truncation_m)
+        low = volume.origins[volume.slots, 2] < float(np.quantile(field.vertices[:, 2], 0.3))
+        color = torch.where(low[:, None], torch.tensor(feet), torch.tensor(SKIN))
+        volume.color[volume.slots] = color[..., None].expand(-1, -1, volume.color.shape[-1]).clone()
+        volume.color_weight[volume.slots] = 1.0
+        tsdf = complete(volume, field, unknown(field), CONFIG)
+        surface = volume.extract(tsdf, np.ones(tsdf.shape, dtype=bool))
+        off_mm[name] = 1000 * caster(*surface).compute_distance(o3d.core.Tensor.from_numpy(toes)).numpy().mean()
+    assert off_mm["shod"] > 1.5 * off_mm["bare"]

@@ -78,6 +78,17 @@ def test_surface_is_one_closed_piece_that_winds_outwards(dressed: SimpleNamespac
     assert 0.04 < mesh.volume < 0.12, "cubic metres of a person"
 
 
+def test_the_mesh_is_finer_on_the_face(dressed: SimpleNamespace) -> None:
+    """Below the size of voxels, which is that of the triangles elsewhere."""
+    whole = welded(dressed.surface)
+    corners = whole.vertices[whole.faces]
+    middle, top = corners.mean(axis=1), whole.vertices[:, 2].max()
+    edge = np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)
+    head = middle[:, 2] > top - 0.22
+    front = head & (middle[:, 1] < np.quantile(middle[head, 1], 0.3)) & (middle[:, 2] < top - 0.1)
+    assert np.median(edge[front]) < 0.7 * np.median(edge[~head])
+
+
 def test_surface_has_the_colours_of_the_truth(dressed: SimpleNamespace) -> None:
     from scipy.spatial import cKDTree
 
