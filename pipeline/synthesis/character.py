@@ -11,6 +11,7 @@ import torch
 from dancedepth.models.body import SKIN_VERTICES, SKIN_WEIGHTS_KEPT, BodyModel, RestBody
 from dancedepth.pipeline.synthesis import anatomy
 from dancedepth.pipeline.synthesis.face import Eyes
+from dancedepth.pipeline.synthesis.folds import Folds, draw_folds
 from dancedepth.pipeline.synthesis.garments import Garment
 from dancedepth.pipeline.synthesis.hair import hair, hair_uv
 from dancedepth.pipeline.synthesis.materials import Material, Samples
@@ -45,6 +46,8 @@ class DressedBody:
     materials: tuple[Material, ...]
     description: tuple[str, ...] = field(default=())
     """What the person wears, in words."""
+    folds: tuple[Folds | None, ...] = field(default=())
+    """Of each of `materials`; empty: the mesh has all the folds there are."""
 
     @property
     def colors(self) -> UInt8[Tensor, "v 3"]:
@@ -86,6 +89,9 @@ class _Part:
     material: Material
     position: Float[Tensor, "v 3"]
     corner_uv: Float[Tensor, "f 3 2"]
+    cloth: str | None = None
+    """What kind of cloth folds; None: it does not."""
+    folds: Folds | None = None
 
 
 def dress(
@@ -95,6 +101,7 @@ def dress(
     detail: int = 2,
     wardrobe: Wardrobe | None = None,
     names: tuple[str, ...] = (),
+    fine_folds: bool = False,
 ) -> DressedBody:
     """A person in clothes.
 
@@ -105,6 +112,7 @@ def dress(
         detail: how finely cloth and hair are divided; 2 gives about 6 mm, 1 twice that at a quarter of the work.
         wardrobe: MakeHuman assets to wear instead of procedural ones.
         names: which of them; empty: drawn by the seed.
+        fine_folds: whether the renderer adds folds that are finer than the mesh.
     """
     generator = torch.Generator().manual_seed(seed)
     outfit = draw_outfit(generator)
@@ -119,6 +127,8 @@ def dress(
         pieces = hair(body, rest, outfit.hair_style, outfit.hair_m * rest.height_m / 1.75, detail, outfit.seed)
         parts += [_procedural_hair(mesh, outfit) for mesh in pieces]
     parts += [_asset_part(body, rest, asset) for asset in assets]
+    if fine_folds:
+        parts = [_folded(part, outfit.seed + index) for index, part in enumerate(parts)]
     described = tuple(asset.name for asset in assets) + tuple(g.name for g in garments)
     return _joined([part for part in parts if len(part.mesh.faces)], described)
 
@@ -179,7 +189,10 @@ def _worn(body: BodyModel, garments: list[Garment], index: int, outfit: Outfit) 
         mesh.rest[used], mesh.template[used], mesh.weights[used], mesh.hem[used], mesh.cavity[used], faces.view(-1, 3)
     )
     position = mesh.template if garment.name == "shoes" else _arms_down(body, mesh)
-    return _Part(mesh, outfit.materials[garment.name], position, mesh.rest.new_zeros(len(mesh.faces), 3, 2))
+    corner_uv = mesh.rest.new_zeros(len(mesh.faces), 3, 2)
+    return _Part(
+        mesh, outfit.materials[garment.name], position, corner_uv, garment.name if garment.name != "shoes" else None
+    )
 
 
 def _arms_down(body: BodyModel, mesh: Mesh) -> Float[Tensor, "v 3"]:
@@ -194,7 +207,14 @@ def _procedural_hair(mesh: Mesh, outfit: Outfit) -> _Part:
 
 def _asset_part(body: BodyModel, rest: RestBody, asset: Asset) -> _Part:
     mesh = fit_asset(asset, rest.vertices, anatomy.average_adult(body), anatomy.dense_weights(body))
-    return _Part(mesh, asset.material, mesh.template, asset.corner_uv.to(mesh.rest))
+    cloth = "suit" if asset.replaces & {"top", "lower"} else None
+    position = _arms_down(body, mesh) if cloth else mesh.template
+    return _Part(mesh, asset.material, position, asset.corner_uv.to(mesh.rest), cloth)
+
+
+def _folded(part: _Part, seed: int) -> _Part:
+    """With folds of its own, if it is cloth."""
+    return replace(part, folds=draw_folds(seed, pleated=part.cloth == "skirt")) if part.cloth else part
 
 
 def _joined(parts: list[_Part], description: tuple[str, ...]) -> DressedBody:
@@ -213,4 +233,5 @@ def _joined(parts: list[_Part], description: tuple[str, ...]) -> DressedBody:
         face_material=torch.cat(owner),
         materials=tuple(part.material for part in parts),
         description=description,
+        folds=tuple(part.folds for part in parts) if any(part.folds for part in parts) else (),
     )

@@ -16,6 +16,7 @@ from dancedepth.models.raster import Raster, rasterize
 from dancedepth.pipeline.synthesis.character import DressedBody
 from dancedepth.pipeline.synthesis.mesh import vertex_normals
 from dancedepth.pipeline.synthesis.noise import step
+from dancedepth.pipeline.synthesis.relief import Relief
 from dancedepth.pipeline.synthesis.room import Backdrop, Room
 from dancedepth.pipeline.synthesis.shadows import ShadowMap
 from dancedepth.pipeline.synthesis.staging import View
@@ -24,6 +25,8 @@ from torch import Tensor
 
 NOISE = 0.006
 """Standard deviation of the sensor's noise, in parts of the display range."""
+DEEP_M, IN_A_VALLEY = 0.006, 0.35
+"""Valleys of fine folds get this share less light where they are so deep or deeper."""
 SKY_BLUR_M = 0.10
 """How far the sky's light reaches round a corner."""
 
@@ -46,6 +49,21 @@ class _Posed:
 
     points: Float[Tensor, "v 3"]
     normals: Float[Tensor, "v 3"]
+    relief: Relief | None
+    """Folds finer than the mesh; None: there are none."""
+
+
+@dataclass(frozen=True)
+class _Lit:
+    """Light at each vertex."""
+
+    diffuse: Float[Tensor, "v 3"]
+    """Falling on it."""
+    glossy: Float[Tensor, "v 3"]
+    """Mirrored by it."""
+    sunny: Float[Tensor, "v"]
+    """0-1, how much of the sun reaches it."""
+    open_sky: Float[Tensor, "v"]
 
 
 class Renderer:
@@ -67,14 +85,14 @@ class Renderer:
         """The body with its bones at `cam_from_rest`; without a generator the picture has no sensor noise."""
         dressed, camera = self._dressed, self._view.camera
         points = skin_points(dressed.vertices, dressed.skin_weights, dressed.skin_bones, cam_from_rest[None])[0]
-        posed = _Posed(points, vertex_normals(points, dressed.faces))
+        relief = Relief(dressed, points) if dressed.folds else None
+        posed = _Posed(points, vertex_normals(points, dressed.faces), relief)
         left, top, width, height = _window(points, camera)
         window = camera.crop(left, top, width, height)
         world = (points - self._view.cam_from_world[:3, 3]) @ self._view.cam_from_world[:3, :3]
         sun, above = self._sun.cast(world, dressed.faces), self._above.cast(world, dressed.faces)
-        ambient, glossy = self._lit(posed, world, sun, above)
         truth = self._raster(points, window)
-        color, cover = self._colored(points, window, ambient, glossy)
+        color, cover = self._colored(posed, window, self._lit(posed, world, sun, above))
         background = self._background(sun, above)
         area = (slice(top, top + height), slice(left, left + width))
         background[area] = color + background[area] * (1 - cover[..., None])
@@ -82,22 +100,27 @@ class Renderer:
         depth, normals, alpha = self._truth_maps(truth, posed, camera, area, cover)
         return Picture(rgb, depth, normals, alpha)
 
-    def _lit(
-        self, posed: _Posed, world: Float[Tensor, "v 3"], sun: ShadowMap, above: ShadowMap
-    ) -> tuple[Float[Tensor, "v 3"], Float[Tensor, "v 3"]]:
-        """Light falling on each vertex, and light that it mirrors."""
+    def _lit(self, posed: _Posed, world: Float[Tensor, "v 3"], sun: ShadowMap, above: ShadowMap) -> _Lit:
         light = self._light
         normals = posed.normals @ self._view.cam_from_world[:3, :3]
-        facing = normals @ light.to_sun
-        seen = sun.visibility(world + 0.008 * normals) * step(facing, 0.15)
+        sunny = sun.visibility(world + 0.008 * normals)
         open_sky = above.visibility(world + 0.02 * normals)
-        direct = light.sun * (facing.clamp_min(0) * seen)[:, None]
-        ambient = light.ambient(normals[:, 2]) * (0.55 + 0.45 * open_sky)[:, None]
         to_camera = torch.nn.functional.normalize(self._view.position - world, dim=1)
         half = torch.nn.functional.normalize(to_camera + light.to_sun, dim=1)
+        seen = sunny * step(normals @ light.to_sun, 0.15)
         mirror = (normals * half).sum(dim=1).clamp_min(0) ** 24 * seen * self._vertex_gloss
         rim = (1 - (normals * to_camera).sum(dim=1).abs().clamp(max=1)) ** 4 * 0.35 * self._vertex_gloss
-        return direct + ambient, light.sun * mirror[:, None] + light.sky * rim[:, None]
+        glossy = light.sun * mirror[:, None] + light.sky * rim[:, None]
+        return _Lit(self._diffuse(normals, sunny, open_sky), glossy, sunny, open_sky)
+
+    def _diffuse(
+        self, normals: Float[Tensor, "p 3"], sunny: Float[Tensor, "p"], open_sky: Float[Tensor, "p"]
+    ) -> Float[Tensor, "p 3"]:
+        """Light that falls on surfaces with these unit normals, world frame."""
+        light = self._light
+        facing = normals @ light.to_sun
+        direct = light.sun * (facing.clamp_min(0) * sunny * step(facing, 0.15))[:, None]
+        return direct + light.ambient(normals[:, 2]) * (0.55 + 0.45 * open_sky)[:, None]
 
     def _raster(self, points: Float[Tensor, "v 3"], camera: Camera) -> Raster:
         if not self._cut_out:
@@ -119,28 +142,52 @@ class Renderer:
         return keep
 
     def _colored(
-        self, points: Float[Tensor, "v 3"], window: Camera, light: Float[Tensor, "v 3"], glossy: Float[Tensor, "v 3"]
+        self, posed: _Posed, window: Camera, light: _Lit
     ) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"]]:
         """Colour times coverage, and coverage, of the window's pixels."""
         dressed, fold = self._dressed, self._supersampling
         fine = Camera(
             window.focal_px * fold, window.cx * fold, window.cy * fold, window.width * fold, window.height * fold
         )
-        raster = self._raster(points, fine)
+        raster = self._raster(posed.points, fine)
         rows = torch.nonzero(raster.face_index.flatten() >= 0)[:, 0]
         face = raster.face_index.flatten()[rows]
         weights = raster.barycentric.view(-1, 3)[rows]
-        corners = dressed.faces[face]
-        values = torch.cat((dressed.pattern, light, glossy), dim=1)
-        at = torch.stack([values[corners[:, k]] * weights[:, k, None] for k in range(3)]).sum(dim=0)
+        at = _weighted(torch.cat((dressed.pattern, light.diffuse, light.glossy), dim=1), dressed.faces[face], weights)
         uv = (dressed.corner_uv[face] * weights[..., None]).sum(dim=1)
         albedo = dressed.albedo(dressed.face_material[face], at[:, :5], uv)
-        lit = albedo * at[:, 5:8] + at[:, 8:11]
+        diffuse = at[:, 5:8]
+        if posed.relief is not None:
+            diffuse = self._relit(diffuse, posed, light, face, weights)
+        lit = albedo * diffuse + at[:, 8:11]
         pixel = (rows // fine.width) // fold * window.width + (rows % fine.width) // fold
         total = lit.new_zeros(window.height * window.width, 4)
         total.index_add_(0, pixel, torch.cat((lit, torch.ones_like(lit[:, :1])), dim=1) / fold**2)
         total = total.view(window.height, window.width, 4)
         return total[..., :3], total[..., 3]
+
+    def _relit(
+        self,
+        diffuse: Float[Tensor, "p 3"],
+        posed: _Posed,
+        light: _Lit,
+        face: Int[Tensor, "p"],
+        weights: Float[Tensor, "p 3"],
+    ) -> Float[Tensor, "p 3"]:
+        """The light on pixels where folds turn the surface towards it or away; valleys see less of it."""
+        assert posed.relief is not None
+        raised = posed.relief.at(face, weights)
+        vertices, shares = self._dressed.faces[face[raised.rows]], weights[raised.rows]
+        smooth = torch.nn.functional.normalize(_weighted(posed.normals, vertices, shares), dim=1)
+        sunny, open_sky = _weighted(torch.stack((light.sunny, light.open_sky), dim=1), vertices, shares).unbind(dim=1)
+        world_from_cam = self._view.cam_from_world[:3, :3]
+        flat, folded = (
+            self._diffuse(normals @ world_from_cam, sunny, open_sky) for normals in (smooth, raised.turned(smooth))
+        )
+        valley = 1 - (-raised.height_m / DEEP_M).clamp(0, 1) * IN_A_VALLEY
+        out = diffuse.clone()
+        out[raised.rows] = (diffuse[raised.rows] + folded - flat).clamp_min(0) * valley[:, None]
+        return out
 
     def _background(self, sun: ShadowMap, above: ShadowMap) -> Float[Tensor, "h w 3"]:
         backdrop = self._backdrop
@@ -153,12 +200,40 @@ class Renderer:
         depth = posed.points.new_zeros(camera.height, camera.width)
         normals = posed.points.new_zeros(camera.height, camera.width, 3)
         alpha = torch.zeros(camera.height, camera.width, dtype=torch.uint8)
-        depth[area] = raster.depth_m
-        normals[area] = _facing_camera(
-            raster.interpolate(self._dressed.faces, posed.normals), raster.depth_m, camera, area
-        )
+        depth[area], at = self._with_folds(raster, posed, camera, area)
+        normals[area] = _facing_camera(at, raster.depth_m, camera, area)
         alpha[area] = (cover * 255).round().clamp(0, 255).to(torch.uint8)
         return depth, normals, alpha
+
+    def _with_folds(
+        self, raster: Raster, posed: _Posed, camera: Camera, area: tuple[slice, slice]
+    ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w 3"]]:
+        """Depth and normals (those of the outside) of the pixels."""
+        normals = raster.interpolate(self._dressed.faces, posed.normals)
+        if posed.relief is None:
+            return raster.depth_m, normals
+        depth, normals = raster.depth_m.clone(), torch.nn.functional.normalize(normals, dim=-1)
+        y, x = torch.nonzero(raster.face_index >= 0, as_tuple=True)
+        raised = posed.relief.at(raster.face_index[y, x], raster.barycentric[y, x])
+        y, x = y[raised.rows], x[raised.rows]
+        rays = _rays(y, x, camera, area)
+        depth[y, x] -= raised.nearer_m(normals[y, x], rays)
+        normals[y, x] = raised.turned(normals[y, x])
+        return depth, normals
+
+
+def _weighted(
+    values: Float[Tensor, "v c"], corners: Int[Tensor, "p 3"], weights: Float[Tensor, "p 3"]
+) -> Float[Tensor, "p c"]:
+    """Vertex values between the corners of triangles."""
+    return torch.stack([values[corners[:, k]] * weights[:, k, None] for k in range(3)]).sum(dim=0)
+
+
+def _rays(y: Int[Tensor, "p"], x: Int[Tensor, "p"], camera: Camera, area: tuple[slice, slice]) -> Float[Tensor, "p 3"]:
+    """Directions (z = 1) of pixels of a part of the image."""
+    across = (x + area[1].start + 0.5 - camera.cx) / camera.focal_px
+    down = (y + area[0].start + 0.5 - camera.cy) / camera.focal_px
+    return torch.stack((across, down, torch.ones_like(across)), dim=1)
 
 
 def _facing_camera(
@@ -167,9 +242,7 @@ def _facing_camera(
     """Unit normals, turned over where the inside of cloth is seen."""
     rows, columns = torch.nonzero(depth_m > 0, as_tuple=True)
     at = torch.nn.functional.normalize(normals[rows, columns], dim=1)
-    x = (columns + area[1].start + 0.5 - camera.cx) / camera.focal_px
-    y = (rows + area[0].start + 0.5 - camera.cy) / camera.focal_px
-    away = at[:, 0] * x + at[:, 1] * y + at[:, 2] > 0
+    away = (at * _rays(rows, columns, camera, area)).sum(dim=1) > 0
     out = torch.zeros_like(normals)
     out[rows, columns] = torch.where(away[:, None], -at, at)
     return out

@@ -26,6 +26,7 @@ class Losses:
     scale_invariant: Tensor
     depth_normals: Tensor
     agreement: Tensor
+    normal_changes: Tensor
     likelihood: Tensor
 
     def values(self) -> dict[str, float]:
@@ -72,6 +73,7 @@ def losses_of(said: Prediction, batch: Batch) -> Losses:
         scale_invariant=1000 * losses.scale_invariant_depth(away, batch.depth + batch.given.root_depth, mask).mean(),
         depth_normals=losses.normal_difference(own, batch.normals, smooth).mean(),
         agreement=losses.normal_difference(own, said.normals.detach(), smooth).mean(),
+        normal_changes=losses.normal_changes(said.normals, batch.normals, mask).mean(),
         likelihood=likelihood.mean(),
     )
 

@@ -21,7 +21,7 @@ from dancedepth.pipeline.training.people import draw_person
 from dancedepth.pipeline.training.sample_files import write_samples
 from dancedepth.pipeline.training.views import draw_view
 
-FORMAT = 1
+FORMAT = 2
 """Grows when what a seed draws changes."""
 PATIENCE_S = 600.0
 """Nobody takes longer to make up one person."""

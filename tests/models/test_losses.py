@@ -31,6 +31,21 @@ def test_a_common_factor_costs_nothing_where_scale_is_free() -> None:
     assert losses.scale_invariant_depth(truth + torch.rand_like(truth), truth, EVERYWHERE).min() > 1e-4
 
 
+def test_blurred_normals_are_as_wrong_in_their_changes_as_flat_ones_and_tilted_ones_are_right() -> None:
+    x = torch.arange(32.0).expand(1, 1, 32, 32)
+    mask = torch.ones(1, 1, 32, 32, dtype=torch.bool)
+
+    def leaning(angle: torch.Tensor) -> torch.Tensor:
+        return torch.cat((angle.sin(), 0 * angle, -angle.cos()), dim=1)
+
+    folded, flat = leaning(0.2 * torch.sin(x)), leaning(0 * x)
+    assert losses.normal_changes(folded, folded, mask)[0] < 2e-3  # the rounding of its root
+    assert losses.normal_changes(flat, folded, mask)[0] > 0.05
+    assert losses.normal_changes(leaning(0 * x + 0.3), flat, mask)[0] < 2e-3
+    tilted = losses.normal_changes(leaning(0.1 + 0.2 * torch.sin(x)), folded, mask)[0]
+    assert tilted < 0.2 * losses.normal_changes(flat, folded, mask)[0]
+
+
 def test_angles_between_normals() -> None:
     a = torch.tensor([0.0, 0, -1]).view(1, 3, 1, 1).expand(2, 3, 8, 8)
     b = torch.tensor([math.sin(0.3), 0, -math.cos(0.3)]).view(1, 3, 1, 1).expand(2, 3, 8, 8)
