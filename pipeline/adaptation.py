@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from dancedepth.models.body import BodyModel
-from dancedepth.models.hdnet import HDNet, Prediction, person_mask
+from dancedepth.models.hdnet import HDNet, Prediction, has_bfloat16, person_mask
 from dancedepth.models.inputs import NetworkInput
 from dancedepth.models.losses import depth_l1, normal_angle_deg
 from dancedepth.pipeline.manifest import AdaptationRecord, LossRecord
@@ -152,7 +152,7 @@ class _Lesson:
         return said
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda")
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=has_bfloat16(self._device))
 
     def _judged(self) -> list[_Batch]:
         some = torch.linspace(0, len(self._pairs) - 1, min(JUDGED_PAIRS, len(self._pairs))).round().int().tolist()

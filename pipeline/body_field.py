@@ -142,9 +142,15 @@ class BodyField:
 
     def spread(self, values: Float[np.ndarray, "s c"], points: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "q c"]:
         """Values of the coarse samples, blended smoothly at points in space."""
-        weights, _ = neighbour_weights(self.coarse, points, COARSE_NEIGHBOURS)
-        blended: np.ndarray = weights @ values
+        blended: np.ndarray = self.sharing(points) @ values
         return blended
+
+    def sharing(  # type: ignore[no-untyped-def]  # scipy's sparse matrices carry no types
+        self, points: Float[np.ndarray, "q 3"]
+    ):
+        """Sparse (q s): what each coarse sample contributes to what is spread at points."""
+        weights, _ = neighbour_weights(self.coarse, points, COARSE_NEIGHBOURS)
+        return weights
 
     def distance_to(self, points: Float[np.ndarray, "q 3"], sample: Int[np.ndarray, "q"]) -> Float[np.ndarray, "q"]:
         """Metres to the body or to the skirt's sides, whichever each point's sample of `clothed` belongs to."""

@@ -16,7 +16,7 @@ from dancedepth.pipeline.relief import with_own_relief
 from dancedepth.pipeline.skin_distance import SkinDistance
 from dancedepth.pipeline.skirt_fill import HungCloth
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
-from dancedepth.pipeline.volume_sampling import interpolate_corners
+from dancedepth.pipeline.volume_sampling import BlockCorners
 from jaxtyping import Bool, Float
 
 FILL_WEIGHT = 0.2
@@ -75,16 +75,16 @@ def complete(
     if cloth:
         shell = np.concatenate((shell, cloth.shell))
     volume.activate(torch.from_numpy(shell.astype(np.float32)), volume.block_m)
-    voxels = volume.voxels()
+    voxels, corners = volume.voxels(), BlockCorners(volume, field)
     variance = variance_of_looks(voxels) * config.truncation_m**2
     fill_weight = FILL_WEIGHT * (1 + variance / DOUBTED_M**2)
     seen = voxels.weight / (voxels.weight + fill_weight)
-    limbs = interpolate_corners(volume, lambda points: field.spread(field.limbs[:, None], points)[:, 0]) > 0.5
+    limbs = corners.spread(field.limbs) > 0.5
     unsure = (seen < SURE_SHARE) | limbs
     if cloth:
         zones = cloth.zones(voxels.points)
         unsure |= zones.ends | zones.hips
-    offset = interpolate_corners(volume, lambda points: field.spread(thickness[:, None], points)[:, 0])
+    offset = corners.spread(thickness)
     skin_m = SkinDistance(field, voxels.points)
     fill = _filled(volume, skin_m, offset, unsure)
     laid = cloth.laid(volume, voxels.points, zones, unsure | zones.hangs, fill) if cloth else None
@@ -93,14 +93,14 @@ def complete(
         limbs, fill = limbs & ~laid.outermost, np.minimum(fill, laid.around)
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
-    about_m = interpolate_corners(volume, field.signed_distance)
-    outlined = _within_outline(volume, field, outline, skin_m.middle, about_m, distances)
+    about_m = corners.of(field.signed_distance)
+    outlined = _within_outline(volume, corners, outline, skin_m.middle, about_m, distances)
     distances = laid.shaped(distances, outlined) if laid else outlined
     hangs = zones.hangs | zones.hips if cloth else np.zeros_like(limbs)
-    own = interpolate_corners(volume, lambda at: field.spread(own[:, None], at)[:, 0])
+    own = corners.spread(own)
     scatter_m = np.sqrt(variance)
-    held = with_own_relief(volume, field, offset, skin_m, about_m, distances, np.where(hangs, 0, scatter_m))
-    error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(volume, field) * (1 - seen)
+    held = with_own_relief(volume, field, corners, offset, skin_m, about_m, distances, np.where(hangs, 0, scatter_m))
+    error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(volume, field, corners) * (1 - seen)
     error_m = np.maximum(error_m, np.abs(held - distances) * config.truncation_m) * (1 - own)
     distances = held
     result = smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
@@ -108,15 +108,15 @@ def complete(
     return (result - (1 - seen) * shaved).astype(np.float32)
 
 
-def _drape(volume: CanonicalVolume, field: BodyField) -> Float[np.ndarray, "b n"]:
+def _drape(volume: CanonicalVolume, field: BodyField, corners: BlockCorners) -> Float[np.ndarray, "b n"]:
     """How little unseen surface may follow the body's own relief: cloth spans what skin folds, and shoes toes."""
-    bare = np.clip(field.bare - field.feet * wears_shoes(volume, field), 0, 1)[:, None]
-    return DRAPE_M * (1 - interpolate_corners(volume, lambda at: field.spread(bare, at)[:, 0]))
+    bare = np.clip(field.bare - field.feet * wears_shoes(volume, field), 0, 1)
+    return DRAPE_M * (1 - corners.spread(bare))
 
 
 def _within_outline(
     volume: CanonicalVolume,
-    field: BodyField,
+    corners: BlockCorners,
     outline: Outline,
     middle: Float[np.ndarray, "b"],
     about_m: Float[np.ndarray, "b n"],
@@ -128,8 +128,8 @@ def _within_outline(
     """
     known = outline.weight / (outline.weight + EDGE_WEIGHT)
     offset = known * outline.offset_m
-    share = interpolate_corners(volume, lambda at: field.spread(known[:, None], at)[:, 0])
-    total = interpolate_corners(volume, lambda at: field.spread(offset[:, None], at)[:, 0])
+    share = corners.spread(known)
+    total = corners.spread(offset)
     truncation_m, half = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
     stands_off = total / np.maximum(share, EDGE_KNOWN)
     sure_m = truncation_m - FOLDS_M

@@ -8,14 +8,12 @@ its outline; that it goes on around the head evenly is a better guess than that 
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.mesh_shape import averaging, subdivided
 from dancedepth.pipeline.skin_distance import SkinDistance
-from dancedepth.pipeline.volume_sampling import interpolate_corners
+from dancedepth.pipeline.volume_sampling import BlockCorners
 from jaxtyping import Float, Int
 
 SKIN_M, HAIR_M, CLOTHES_M = 0.001, 0.01, 0.015
@@ -43,6 +41,7 @@ FACE_FROM = 0.5, 0.9
 def with_own_relief(
     volume: CanonicalVolume,
     field: BodyField,
+    corners: BlockCorners,
     offset_m: Float[np.ndarray, "b n"],
     skin_m: SkinDistance,
     about_m: Float[np.ndarray, "b n"],
@@ -57,9 +56,7 @@ def with_own_relief(
     bare = np.clip(field.face + field.hands, 0, 1)
     clothed = 1 - np.clip(bare + field.hair, 0, 1)
     reach_m = bare[:, None] * SKIN_M + field.hair[:, None] * np.array([SKULL_M, HAIR_M]) + clothed[:, None] * CLOTHES_M
-    inwards, outwards = (
-        interpolate_corners(volume, partial(_of_samples, field, reach_m[:, side : side + 1])) for side in range(2)
-    )
+    inwards, outwards = (corners.spread(reach_m[:, side]) for side in range(2))
     truncation_m, near = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
     blocks = np.abs(skin_m.middle) < near + truncation_m + np.abs(offset_m).max(axis=1)
     rows = np.repeat(blocks[:, None], inwards.shape[1], axis=1) & (scatter_m > 0)
@@ -72,13 +69,6 @@ def with_own_relief(
     result = distances.copy()
     result[rows] = np.clip(distances[rows], low, high)
     return result
-
-
-def _of_samples(
-    field: BodyField, values: Float[np.ndarray, "s 1"], points: Float[np.ndarray, "q 3"]
-) -> Float[np.ndarray, "q"]:
-    blended: np.ndarray = field.spread(values, points)[:, 0]
-    return blended
 
 
 def sharpened(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import VOXELS, CanonicalVolume
 from jaxtyping import Float
 
@@ -38,15 +39,28 @@ def sample(volume: CanonicalVolume, points: Float[np.ndarray, "v 3"]) -> Samples
     return Samples(color / np.maximum(color_weight, 1e-12)[:, None], color_weight, weight)
 
 
-def interpolate_corners(
-    volume: CanonicalVolume, function: Callable[[Float[np.ndarray, "q 3"]], Float[np.ndarray, "q"]]
-) -> Float[np.ndarray, "b n"]:
-    """A smooth function at every voxel, evaluated at the blocks' corners only."""
-    corners = torch.cartesian_prod(*(torch.arange(2.0),) * 3) * volume.block_m
-    at = (volume.origins[volume.slots].cpu()[:, None] + corners).view(-1, 3)
-    nodes, which = torch.unique((at / volume.block_m).round().int(), dim=0, return_inverse=True)
-    values = function((nodes.float() * volume.block_m).numpy())[which.numpy()].reshape(-1, len(corners))
-    local = (volume.offsets.T / volume.block_m).cpu()
-    hats = torch.stack((1 - local, local), dim=-1)
-    share = hats[:, 0, :, None, None] * hats[:, 1, None, :, None] * hats[:, 2, None, None, :]
-    return values @ share.reshape(VOXELS, 8).numpy().T
+class BlockCorners:
+    """The corners of a volume's active blocks, where smooth values are evaluated; at voxels they are interpolated."""
+
+    def __init__(self, volume: CanonicalVolume, field: BodyField) -> None:
+        steps = torch.cartesian_prod(*(torch.arange(2.0),) * 3) * volume.block_m
+        at = (volume.origins[volume.slots].cpu()[:, None] + steps).view(-1, 3)
+        nodes, which = torch.unique((at / volume.block_m).round().int(), dim=0, return_inverse=True)
+        self._points, self._which = (nodes.float() * volume.block_m).numpy(), which.numpy().reshape(-1, len(steps))
+        self._samples = field.sharing(self._points)
+        local = (volume.offsets.T / volume.block_m).cpu()
+        hats = torch.stack((1 - local, local), dim=-1)
+        share = hats[:, 0, :, None, None] * hats[:, 1, None, :, None] * hats[:, 2, None, None, :]
+        self._share = share.reshape(VOXELS, 8).numpy().T
+
+    def of(self, function: Callable[[Float[np.ndarray, "q 3"]], Float[np.ndarray, "q"]]) -> Float[np.ndarray, "b n"]:
+        """A function of places."""
+        return self._between(function(self._points))
+
+    def spread(self, values: Float[np.ndarray, "s"]) -> Float[np.ndarray, "b n"]:
+        """Values of the body field's coarse samples."""
+        return self._between(self._samples @ values)
+
+    def _between(self, values: Float[np.ndarray, "q"]) -> Float[np.ndarray, "b n"]:
+        interpolated: np.ndarray = values[self._which] @ self._share
+        return interpolated
