@@ -16,7 +16,7 @@ from dancedepth.models.raster import Raster, rasterize
 from dancedepth.pipeline.synthesis.character import DressedBody
 from dancedepth.pipeline.synthesis.mesh import vertex_normals
 from dancedepth.pipeline.synthesis.noise import step
-from dancedepth.pipeline.synthesis.relief import Relief
+from dancedepth.pipeline.synthesis.posed_folds import PosedFolds
 from dancedepth.pipeline.synthesis.room import Backdrop, Room
 from dancedepth.pipeline.synthesis.shadows import ShadowMap
 from dancedepth.pipeline.synthesis.staging import View
@@ -49,7 +49,7 @@ class _Posed:
 
     points: Float[Tensor, "v 3"]
     normals: Float[Tensor, "v 3"]
-    relief: Relief | None
+    folds: PosedFolds | None
     """Folds finer than the mesh; None: there are none."""
 
 
@@ -85,8 +85,8 @@ class Renderer:
         """The body with its bones at `cam_from_rest`; without a generator the picture has no sensor noise."""
         dressed, camera = self._dressed, self._view.camera
         points = skin_points(dressed.vertices, dressed.skin_weights, dressed.skin_bones, cam_from_rest[None])[0]
-        relief = Relief(dressed, points) if dressed.folds else None
-        posed = _Posed(points, vertex_normals(points, dressed.faces), relief)
+        folds = PosedFolds(dressed, points) if dressed.folds else None
+        posed = _Posed(points, vertex_normals(points, dressed.faces), folds)
         left, top, width, height = _window(points, camera)
         window = camera.crop(left, top, width, height)
         world = (points - self._view.cam_from_world[:3, 3]) @ self._view.cam_from_world[:3, :3]
@@ -157,7 +157,7 @@ class Renderer:
         uv = (dressed.corner_uv[face] * weights[..., None]).sum(dim=1)
         albedo = dressed.albedo(dressed.face_material[face], at[:, :5], uv)
         diffuse = at[:, 5:8]
-        if posed.relief is not None:
+        if posed.folds is not None:
             diffuse = self._relit(diffuse, posed, light, face, weights)
         lit = albedo * diffuse + at[:, 8:11]
         pixel = (rows // fine.width) // fold * window.width + (rows % fine.width) // fold
@@ -175,8 +175,8 @@ class Renderer:
         weights: Float[Tensor, "p 3"],
     ) -> Float[Tensor, "p 3"]:
         """The light on pixels where folds turn the surface towards it or away; valleys see less of it."""
-        assert posed.relief is not None
-        raised = posed.relief.at(face, weights)
+        assert posed.folds is not None
+        raised = posed.folds.at(face, weights)
         vertices, shares = self._dressed.faces[face[raised.rows]], weights[raised.rows]
         smooth = torch.nn.functional.normalize(_weighted(posed.normals, vertices, shares), dim=1)
         sunny, open_sky = _weighted(torch.stack((light.sunny, light.open_sky), dim=1), vertices, shares).unbind(dim=1)
@@ -210,11 +210,11 @@ class Renderer:
     ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w 3"]]:
         """Depth and normals (those of the outside) of the pixels."""
         normals = raster.interpolate(self._dressed.faces, posed.normals)
-        if posed.relief is None:
+        if posed.folds is None:
             return raster.depth_m, normals
         depth, normals = raster.depth_m.clone(), torch.nn.functional.normalize(normals, dim=-1)
         y, x = torch.nonzero(raster.face_index >= 0, as_tuple=True)
-        raised = posed.relief.at(raster.face_index[y, x], raster.barycentric[y, x])
+        raised = posed.folds.at(raster.face_index[y, x], raster.barycentric[y, x])
         y, x = y[raised.rows], x[raised.rows]
         rays = _rays(y, x, camera, area)
         depth[y, x] -= raised.nearer_m(normals[y, x], rays)

@@ -7,7 +7,7 @@ from dancedepth.models.body import BodyModel
 from dancedepth.pipeline.synthesis.character import DressedBody, dress
 from dancedepth.pipeline.synthesis.folds import SLACK, Folds, draw_folds
 from dancedepth.pipeline.synthesis.materials import Cloth
-from dancedepth.pipeline.synthesis.relief import Raised, Relief, squeezed_along_z
+from dancedepth.pipeline.synthesis.posed_folds import PosedFolds, Raised, squeezed_along_z
 from dancedepth.pipeline.training.config import DataConfig
 from dancedepth.pipeline.training.dataset import Batch, collate
 from dancedepth.pipeline.training.people import Person, draw_person
@@ -41,7 +41,7 @@ def banner(folds: Folds, cells: int = 6) -> DressedBody:
 def raised_at(dressed: DressedBody, posed: Tensor) -> Raised:
     """Folds in the middle of every triangle."""
     count = len(dressed.faces)
-    return Relief(dressed, posed).at(torch.arange(count), torch.full((count, 3), 1 / 3))
+    return PosedFolds(dressed, posed).at(torch.arange(count), torch.full((count, 3), 1 / 3))
 
 
 def one_wave(slope: float, wave: tuple[float, float, float]) -> Folds:

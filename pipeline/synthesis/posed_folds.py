@@ -44,7 +44,7 @@ class Raised:
         return self.height_m * torch.where(facing > 0, -1, 1) / facing.abs().maximum(least)
 
 
-class Relief:
+class PosedFolds:
     """The folds of one body in one pose; `posed` are its vertices in the axes that gradients are wanted in."""
 
     def __init__(self, dressed: DressedBody, posed: Float[Tensor, "v 3"]) -> None:
