@@ -34,7 +34,7 @@ from dancedepth.pipeline.training.dataset import (
 )
 from dancedepth.pipeline.training.diary import Diary
 from dancedepth.pipeline.training.objective import Scores, losses_of, mean_scores, scores_of
-from dancedepth.pipeline.training.optimizing import follow, grouped, rate
+from dancedepth.pipeline.training.optimizing import follow, optimizer_for, rate
 from dancedepth.pipeline.training.pair_batches import ClipFiles, PairBatch
 from dancedepth.pipeline.training.pair_objective import rows
 from dancedepth.pipeline.training.people_folder import PeopleFolder
@@ -124,7 +124,8 @@ class _Training:
         self.lessons = VideoLessons(clips, config, fabric, taught)
         self.average = HDNet(config.preset).to(fabric.device).to(memory_format=torch.channels_last)
         self.average.load_state_dict(net.state_dict())
-        optimizer = torch.optim.AdamW(grouped(net, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98))
+        optimizer = optimizer_for(net, config)
+        self.rates = [group["lr"] for group in optimizer.param_groups]
         self.net, self.optimizer = fabric.setup(_Flat(net), optimizer)
         self.step = 0
         self.scores: Scores | None = None
@@ -155,8 +156,8 @@ class _Training:
         """One step of the optimiser."""
         config = self.config
         self.net.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * rate(self.step, config)
+        for group, highest in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = highest * rate(self.step, config)
         given = batch.given if pairs is None else stack_inputs([batch.given, pairs.given])
         said, labelled = self._predict(given), len(batch.depth)
         parts = losses_of(rows(said, slice(labelled)), batch)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from dancedepth.pipeline.training.config import TrainConfig
+from dancedepth.pipeline.training.muon import Muon
 from torch import Tensor, nn
 
 LEAST_RATE = 0.02
@@ -23,13 +23,15 @@ def rate(step: int, config: TrainConfig) -> float:
     return LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def grouped(net: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Norms and biases do not decay."""
-    matrices = [p for p in net.parameters() if p.ndim > 1]
-    return [
-        {"params": matrices, "weight_decay": decay},
+def optimizer_for(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The config's optimiser, at its highest rates; norms and biases do not decay."""
+    if config.optimizer == "muon":
+        return Muon(net, config.learning_rate, config.adam_rate, config.weight_decay)
+    groups = [
+        {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
 
 
 @torch.no_grad()

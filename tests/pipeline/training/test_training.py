@@ -7,7 +7,7 @@ from dancedepth.models.body import BodyModel
 from dancedepth.models.checkpoint import load_weights
 from dancedepth.models.weights import cache_folder
 from dancedepth.pipeline.errors import RunFolderError, UsageError
-from dancedepth.pipeline.training.config import DataConfig, TrainConfig, read_config
+from dancedepth.pipeline.training.config import OPTIMIZERS, DataConfig, TrainConfig, read_config
 from dancedepth.pipeline.training.dataset import Schedule
 from dancedepth.pipeline.training.loop import train
 from dancedepth.pipeline.training.objective import Scores
@@ -44,18 +44,19 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_weights(folder / "weights.safetensors")[0].state_dict()
 
 
-def test_cut_off_and_resumed_is_as_if_never_cut_off(tmp_path: Path, people: Path) -> None:
-    whole, parts = Recorder(), Recorder()
-    scores = train(CONFIG, tmp_path / "whole", cache_folder(), whole, people, "cpu")
-    assert train(CONFIG, tmp_path / "parts", cache_folder(), parts, people, "cpu", stop_after=2) is None
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_cut_off_and_resumed_is_as_if_never_cut_off(tmp_path: Path, people: Path, optimizer: str) -> None:
+    whole, parts, config = Recorder(), Recorder(), replace(CONFIG, optimizer=optimizer)
+    scores = train(config, tmp_path / "whole", cache_folder(), whole, people, "cpu")
+    assert train(config, tmp_path / "parts", cache_folder(), parts, people, "cpu", stop_after=2) is None
     assert not (tmp_path / "parts" / "weights.safetensors").exists()
-    again = train(CONFIG, tmp_path / "parts", cache_folder(), parts, people, "cpu")
+    again = train(config, tmp_path / "parts", cache_folder(), parts, people, "cpu")
     assert parts.losses == whole.losses and len(whole.losses) == 4
     assert again == scores
     one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
     assert all(torch.equal(one[name], other[name]) for name in one)
     with pytest.raises(RunFolderError, match="other settings"):
-        train(replace(CONFIG, batch=1), tmp_path / "whole", cache_folder(), Recorder(), people, "cpu")
+        train(replace(config, batch=1), tmp_path / "whole", cache_folder(), Recorder(), people, "cpu")
 
 
 def test_another_seed_draws_other_samples() -> None:
