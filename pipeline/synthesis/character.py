@@ -16,7 +16,7 @@ from dancedepth.pipeline.synthesis.garments import Garment
 from dancedepth.pipeline.synthesis.hair import hair, hair_uv
 from dancedepth.pipeline.synthesis.materials import Material, Samples
 from dancedepth.pipeline.synthesis.mesh import Mesh, border, vertex_normals
-from dancedepth.pipeline.synthesis.outfit import Outfit, draw_outfit, sew
+from dancedepth.pipeline.synthesis.outfit import Outfit, draw_outfit, sew, with_long_wear
 from dancedepth.pipeline.synthesis.wardrobe import Asset, Wardrobe, fit_asset
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
@@ -102,6 +102,7 @@ def dress(
     wardrobe: Wardrobe | None = None,
     names: tuple[str, ...] = (),
     fine_folds: bool = False,
+    long_wear: bool = False,
 ) -> DressedBody:
     """A person in clothes.
 
@@ -113,9 +114,12 @@ def dress(
         wardrobe: MakeHuman assets to wear instead of procedural ones.
         names: which of them; empty: drawn by the seed.
         fine_folds: whether the renderer adds folds that are finer than the mesh.
+        long_wear: whether some wear dresses, coats and loose sleeves.
     """
     generator = torch.Generator().manual_seed(seed)
     outfit = draw_outfit(generator)
+    if long_wear:
+        outfit = with_long_wear(outfit, seed)
     assets = wardrobe.draw(generator, names) if wardrobe is not None else ()
     skin = wardrobe.skin(generator, names) if wardrobe is not None else None
     garments = sew(body, rest, outfit, detail, without=frozenset(kind for asset in assets for kind in asset.replaces))

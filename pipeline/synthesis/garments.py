@@ -19,6 +19,7 @@ from torch import Tensor
 
 Cover = Callable[[Float[Tensor, "v 3"], Float[Tensor, "v j"]], Float[Tensor, "v"]]
 """(points of the average adult, their skinning weights) to metres inside the garment's hems; negative outside."""
+COAT_SLEEVE_M = 0.49
 SOLE_M = 0.022
 """How far a shoe's sole reaches below the foot, for a body of average height."""
 SOLE_TOP_Z = -0.803
@@ -56,8 +57,10 @@ class Tailor:
     detail: int
     """Each step halves the edges; 2 gives about 6 mm."""
 
-    def top(self, sleeve_m: float, hem_z: float, neck_m: float, vee_m: float, fit: Fit) -> Garment:
-        """Shirt, T-shirt or sleeveless top; `sleeve_m` along the arm from the shoulder joint, negative: no sleeve."""
+    def top(self, sleeve_m: float, hem_z: float, neck_m: float, vee_m: float, fit: Fit, open_m: float = 0.0) -> Garment:
+        """Shirt, T-shirt or sleeveless top; `sleeve_m` along the arm from the shoulder joint, negative: no sleeve;
+        `open_m` is half the width of a gap down the front.
+        """
 
         def cover(template: Tensor, weights: Tensor) -> Tensor:
             arm = anatomy.arm_weight(self.body, weights) > 0.5
@@ -69,7 +72,7 @@ class Tailor:
                 sleeve = torch.where(arm, -0.05, torch.where(template[:, 2] > 0.40, armhole, FAR_M))
             else:
                 sleeve = torch.where(arm, sleeve, FAR_M)
-            trunk = torch.where(arm, FAR_M, template[:, 2] - hem_z)
+            trunk = torch.where(arm, FAR_M, torch.minimum(template[:, 2] - hem_z, _beside_gap(template, open_m)))
             return torch.minimum(torch.minimum(sleeve, trunk), anatomy.below_neckline(template, neck_m, vee_m))
 
         mesh = self._cut("tights", cover)
@@ -93,12 +96,21 @@ class Tailor:
         ease = fit.ease_m + fit.loose_m * down * (1 - 0.8 * inner)
         return Garment("trousers", self._hung(mesh, ease, fit, along_fold=0.5), cover)
 
-    def skirt(self, hem_z: float, fit: Fit) -> Garment:
-        """A skirt to `hem_z`; its cloth is shared by both legs, so that it does not tear between them."""
+    def coat(self, hem_z: float, open_m: float, fit: Fit) -> tuple[Garment, Garment]:
+        """A coat that is open in front, from two pieces of one cloth: above the waist, and hanging from it."""
+        upper = self.top(COAT_SLEEVE_M, 0.15, 0.0, 0.0, fit, open_m)
+        lower = self.skirt(hem_z, fit, open_m)
+        return replace(upper, name="coat"), replace(lower, name="coat")
+
+    def skirt(self, hem_z: float, fit: Fit, open_m: float = 0.0) -> Garment:
+        """A skirt to `hem_z`; its cloth is shared by both legs, so that it does not tear between them. `open_m` is half
+        the width of a gap down the front.
+        """
 
         def cover(template: Tensor, weights: Tensor) -> Tensor:
             arm = anatomy.arm_weight(self.body, weights) > 0.3
-            return torch.where(arm, -FAR_M, torch.minimum(0.24 - template[:, 2], template[:, 2] - hem_z))
+            inside = torch.minimum(0.24 - template[:, 2], template[:, 2] - hem_z)
+            return torch.where(arm, -FAR_M, torch.minimum(inside, _beside_gap(template, open_m)))
 
         mesh = self._cut("skirt", cover)
         mesh = replace(mesh, weights=self._bridged(mesh))
@@ -158,6 +170,13 @@ class Tailor:
         near = torch.exp(-((mesh.template[:, :1].abs() / 0.09) ** 2)) * 0.5
         weights = mesh.weights * (1 - near) + mesh.weights[:, mirror] * near
         return smoothed(weights, mesh.faces, 30)
+
+
+def _beside_gap(template: Float[Tensor, "v 3"], open_m: float) -> Float[Tensor, "v"]:
+    """Metres beside a gap down the body's front."""
+    return (
+        torch.where(template[:, 1] < 0, template[:, 0].abs() - open_m, FAR_M) if open_m else FAR_M + 0 * template[:, 0]
+    )
 
 
 def _other_side(name: str) -> str:

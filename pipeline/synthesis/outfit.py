@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from dancedepth.models.body import BodyModel, RestBody
@@ -26,6 +26,10 @@ HAIR_COLORS: tuple[Color, ...] = (
 )  # fmt: skip
 IRISES: tuple[Color, ...] = ((0.07, 0.03, 0.012), (0.03, 0.08, 0.14), (0.06, 0.09, 0.04), (0.03, 0.015, 0.01))
 SLEEVES_M = {"tank": -0.1, "t-shirt": 0.19, "half": 0.30, "long": 0.47}
+DRESSES, COATS, LOOSE_SLEEVES = 0.25, 0.2, 0.2
+"""Shares of people with long wear."""
+COAT_EASE_M = 0.025
+"""How much wider a coat is than what is worn under it."""
 LEGS_Z = {"trousers": -0.745, "cropped": -0.62, "shorts": -0.27}
 
 
@@ -49,6 +53,9 @@ class Outfit:
     lower_fit: Fit
     materials: dict[str, Material]
     """By garment name."""
+    coat_z: float | None = None
+    """Its hem; None: no coat."""
+    coat_open_m: float = 0.0
 
 
 def draw_outfit(generator: Generator) -> Outfit:
@@ -89,6 +96,23 @@ def draw_outfit(generator: Generator) -> Outfit:
     )
 
 
+def with_long_wear(outfit: Outfit, seed: int) -> Outfit:
+    """The same, but some in dresses, some in open coats over what they wear, some in loose sleeves."""
+    generator = torch.Generator().manual_seed(seed)
+    kind = between(generator, 0, 1)
+    if kind < DRESSES:
+        cloth = {**outfit.materials, "skirt": outfit.materials["top"]}
+        return replace(outfit, leg="skirt", tucked=True, skirt_z=between(generator, -0.68, -0.1), materials=cloth)
+    if kind < DRESSES + COATS:
+        cloth = {**outfit.materials, "coat": _cloth(generator)}
+        hem_z, open_m = between(generator, -0.65, -0.05), between(generator, 0.02, 0.1)
+        return replace(outfit, tucked=True, coat_z=hem_z, coat_open_m=open_m, materials=cloth)
+    if kind < DRESSES + COATS + LOOSE_SLEEVES:
+        wide = Fit(outfit.top_fit.ease_m, between(generator, 0.04, 0.09), outfit.top_fit.fold_m, outfit.seed)
+        return replace(outfit, sleeve=pick(generator, ("half", "long")), top_fit=wide)
+    return outfit
+
+
 def sew(body: BodyModel, rest: RestBody, outfit: Outfit, detail: int, without: frozenset[str]) -> list[Garment]:
     """The outfit's clothes on one body, from the inside out, leaving out the kinds named in `without`."""
     tailor = Tailor(body, rest, detail)
@@ -103,6 +127,9 @@ def sew(body: BodyModel, rest: RestBody, outfit: Outfit, detail: int, without: f
     if "lower" not in without and outfit.leg == "skirt":
         fit = Fit(0.022, 0.03, outfit.lower_fit.fold_m, outfit.seed + 2)
         garments.append(tailor.skirt(outfit.skirt_z, fit))
+    if "top" not in without and outfit.coat_z is not None:
+        fit = Fit(outfit.top_fit.ease_m + COAT_EASE_M, 0.03, outfit.top_fit.fold_m, outfit.seed + 3)
+        garments += tailor.coat(outfit.coat_z, outfit.coat_open_m, fit)
     return garments
 
 

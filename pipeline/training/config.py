@@ -46,6 +46,8 @@ class DataConfig:
     """How finely cloth is divided: 1 for 12 mm edges, 2 for half of that at 1.7 times the work."""
     fine_folds: bool = True
     """Whether clothes have folds that are finer than their meshes, drawn with them (`synthesis/folds.py`)."""
+    long_wear: bool = True
+    """Whether some wear dresses, coats and loose sleeves."""
     workers: int = 2
     """Processes that make people up; 0: the training itself does, when it needs them."""
 

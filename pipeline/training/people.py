@@ -58,7 +58,7 @@ def draw_person(body: BodyModel, config: DataConfig, seed: int) -> Person:
     root = Path(config.wardrobe) if config.wardrobe and _chance(generator, config.wardrobe_share) else None
     names = _outfit(root, generator, held_out) if root else ()
     wardrobe = Wardrobe(root) if root and names else None
-    dressed = dress(body, rest, seed % 2**31, config.detail, wardrobe, names, config.fine_folds)
+    dressed = dress(body, rest, seed % 2**31, config.detail, wardrobe, names, config.fine_folds, config.long_wear)
     bvh = Path(config.mocap) if config.mocap and _chance(generator, config.mocap_share) else None
     motion, moves = _motion(body, rest, config.views, bvh, generator, held_out)
     loose = _loosened(body, motion, generator)

@@ -6,7 +6,7 @@ from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.synthesis import anatomy
 from dancedepth.pipeline.synthesis.character import OVERLAP_M, DressedBody, dress
 from dancedepth.pipeline.synthesis.face import Skin
-from dancedepth.pipeline.synthesis.outfit import draw_outfit, sew
+from dancedepth.pipeline.synthesis.outfit import draw_outfit, sew, with_long_wear
 
 SKIN = 0
 """The skin is a dressed body's first material."""
@@ -69,3 +69,21 @@ def test_colours_are_of_a_person_in_clothes(dressed: DressedBody) -> None:
     assert skin[0] > skin[1] > skin[2]
     medians = torch.stack([colors[owner == k].float().median(dim=0).values for k in range(len(dressed.materials))])
     assert len(medians.unique(dim=0)) >= 5
+
+
+def test_some_wear_dresses_coats_and_loose_sleeves(body: BodyModel) -> None:
+    plain = [draw_outfit(torch.Generator().manual_seed(seed)) for seed in range(60)]
+    long = [with_long_wear(outfit, seed) for seed, outfit in enumerate(plain)]
+    dresses = [o for o in long if o.leg == "skirt" and o.materials["skirt"] is o.materials["top"]]
+    coats = [o for o in long if o.coat_z is not None]
+    assert 5 < len(dresses) < 25 and 5 < len(coats) < 20
+    assert 5 < sum(one.top_fit.loose_m >= 0.04 and one is not was for one, was in zip(long, plain, strict=True)) < 20
+    rest = body.rest(torch.tensor(ADULT))
+    *_, upper, lower = sew(body, rest, coats[0], 1, frozenset())
+    assert upper.name == lower.name == "coat"
+    for piece in (upper.mesh, lower.mesh):
+        front = piece.template[(piece.template[:, 1] < -0.02) & (piece.template[:, 0].abs() < 0.3)]
+        assert float(front[:, 0].abs().min()) > coats[0].coat_open_m - 1e-4, "it is open in front"
+    assert float(lower.mesh.template[:, 2].min()) == pytest.approx(coats[0].coat_z, abs=0.01)
+    assert float(upper.mesh.rest[:, 2].min()) < float(lower.mesh.rest[:, 2].max()), "its pieces overlap"
+    assert "coat" not in {garment.name for garment in sew(body, rest, coats[0], 1, frozenset({"top"}))}
