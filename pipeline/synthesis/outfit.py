@@ -28,6 +28,8 @@ IRISES: tuple[Color, ...] = ((0.07, 0.03, 0.012), (0.03, 0.08, 0.14), (0.06, 0.0
 SLEEVES_M = {"tank": -0.1, "t-shirt": 0.19, "half": 0.30, "long": 0.47}
 DRESSES, COATS, LOOSE_SLEEVES = 0.25, 0.2, 0.2
 """Shares of people with long wear."""
+LONG_WEAR_SEED = 32452843
+"""Keeps what is drawn here apart from the outfit's own draws, which begin at the same seed."""
 COAT_EASE_M = 0.025
 """How much wider a coat is than what is worn under it."""
 LEGS_Z = {"trousers": -0.745, "cropped": -0.62, "shorts": -0.27}
@@ -98,7 +100,7 @@ def draw_outfit(generator: Generator) -> Outfit:
 
 def with_long_wear(outfit: Outfit, seed: int) -> Outfit:
     """The same, but some in dresses, some in open coats over what they wear, some in loose sleeves."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed + LONG_WEAR_SEED)
     kind = between(generator, 0, 1)
     if kind < DRESSES:
         cloth = {**outfit.materials, "skirt": outfit.materials["top"]}
