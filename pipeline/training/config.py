@@ -133,7 +133,7 @@ class TrainConfig:
     batch: int = 4
     """Samples a step, on each device."""
     optimizer: str = "adamw"
-    """`adamw`, or `muon`, which learns several times faster per step; see `training/muon.py`."""
+    """`adamw`, or `muon`, with which untaught networks learn faster; see `training/muon.py`."""
     learning_rate: float = 1.5e-3
     """At its highest; for `muon` that of the matrices, about 0.02."""
     adam_rate: float = 2e-3

@@ -1,0 +1,53 @@
+"""Maintainers' weights from two trainings: the normal network of one, the depth network of the other, scored together.
+
+    python tools/put_together.py NORMALS.safetensors DEPTH.safetensors CONFIG.toml OUT.safetensors --people DIR
+        [--wardrobe DIR --mocap DIR]
+
+CONFIG is the first training's; its validation people are made if they are not in DIR. For when a training makes one of
+the networks better and the other worse: the depth network takes the other's normals as they come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from dancedepth.models.checkpoint import load_weights, save_weights
+from dancedepth.models.weights import cache_folder
+from dancedepth.pipeline.training.config import read_config
+from dancedepth.pipeline.training.dataset import validation_batches, validation_seeds
+from dancedepth.pipeline.training.objective import mean_scores, scores_of
+from dancedepth.pipeline.training.people_folder import PeopleFolder
+
+
+def put_together(
+    normals: Annotated[Path, typer.Argument(help="Weights whose normal network is taken.")],
+    depth: Annotated[Path, typer.Argument(help="Weights whose depth network is taken.")],
+    config: Annotated[Path, typer.Argument(help="The config of the first.")],
+    out: Annotated[Path, typer.Argument(help="Where to.")],
+    people: Annotated[Path, typer.Option(help="Where made-up people are kept.")],
+    wardrobe: Annotated[Path | None, typer.Option(help="The training's.")] = None,
+    mocap: Annotated[Path | None, typer.Option(help="The training's.")] = None,
+) -> None:
+    """Put together, score, write."""
+    settings = read_config(config).with_folders(wardrobe, mocap)
+    net, made = load_weights(normals)
+    other, before = load_weights(depth)
+    net.depth_net.load_state_dict(other.depth_net.state_dict())
+    folder = PeopleFolder(people, settings.data, settings.preset, cache_folder())
+    try:
+        folder.request(list(validation_seeds(settings)))
+        with torch.inference_mode():
+            scores = mean_scores([scores_of(net(batch.given), batch) for batch in validation_batches(folder, settings)])
+    finally:
+        folder.close()
+    data = f"{made.data}; the depth network is of {before.steps} steps of seed {before.seed}"
+    save_weights(out, net, replace(made, data=data, scores=asdict(scores)))
+    typer.echo(f"normals {scores.normals_deg:.2f} deg, depth {scores.depth_mm:.1f} mm")
+
+
+if __name__ == "__main__":
+    typer.run(put_together)
