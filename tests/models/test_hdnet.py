@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from dancedepth.models.checkpoint import Provenance, load_weights, save_weights
+from dancedepth.models import hdnet
+from dancedepth.models.checkpoint import SHIPPED_WEIGHTS, Provenance, load_weights, save_weights
 from dancedepth.models.errors import WeightsError
 from dancedepth.models.hdnet import PRESETS, HDNet
 from dancedepth.models.inputs import NetworkInput
@@ -24,6 +25,22 @@ def random_input(batch: int, width: int, height: int) -> NetworkInput:
     )  # fmt: skip
 
 
+def smooth_input(width: int, height: int) -> NetworkInput:
+    """One picture's, as smooth as bodies are."""
+    generator = torch.Generator().manual_seed(0)
+
+    def maps(channels: int) -> torch.Tensor:
+        coarse = torch.rand(1, channels, 5, 4, generator=generator)
+        return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic")
+
+    full = torch.ones(1, 1, height, width)
+    facing = normalize(maps(3) - torch.tensor([0.5, 0.5, 2.0])[:, None, None], dim=1)
+    return NetworkInput(
+        maps(3).clamp(0, 1), full, 0.2 * maps(1), facing, maps(3) - 0.5, full, 0.2 * (maps(2) - 0.5),
+        torch.full((1, 1, 1, 1), 2.0),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("preset", ["tiny", "small"])
 def test_answers_have_the_inputs_size_and_normals_are_unit(preset: str) -> None:
     net = HDNet(preset).eval()
@@ -32,6 +49,22 @@ def test_answers_have_the_inputs_size_and_normals_are_unit(preset: str) -> None:
     assert said.normals.shape == (2, 3, height, width)
     assert said.depth.shape == said.depth_scale.shape == said.normal_scale.shape == (2, 1, height, width)
     assert (said.confidence > 0).all() and (said.confidence < 1).all()
+
+
+def test_bfloat16_changes_little_and_leaves_no_terraces(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, given = load_weights(SHIPPED_WEIGHTS)[0], smooth_input(*PRESETS["small"].size)
+    said = []
+    for short in (False, True):
+        monkeypatch.setattr(hdnet, "has_bfloat16", lambda _, short=short: short)
+        said.append(net.infer(given))
+    assert all(answer.depth.dtype == answer.normals.dtype == torch.float32 for answer in said)
+    exact, quick = said
+    everywhere = torch.ones_like(given.alpha, dtype=torch.bool)
+    assert 0 < float(normal_angle_deg(quick.normals, exact.normals, everywhere)) < 0.3
+    assert float((quick.depth - exact.depth).abs().max()) < 0.002  # 3 mm of a person
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        offsets = net(given).depth - given.body_offset
+    assert len(offsets.unique()) > 0.5 * offsets.numel()
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
