@@ -50,9 +50,11 @@ def run(
 ) -> None:
     """Measure and print."""
     folders = {"wardrobe": str(wardrobe) if wardrobe else None, "mocap": str(mocap) if mocap else None}
-    data = DataConfig(views=VIEWS, fit_error=FIT_ERROR, **folders)
+    net, made = load_weights(weights)
+    clothes = {name: made.config.get("data", {}).get(name, False) for name in ("fine_folds", "long_wear")}
+    data = DataConfig(views=VIEWS, fit_error=FIT_ERROR, **clothes, **folders)
     own, held_out = (range(first, first + people) for first in (seed * 1_000_000, VALIDATION_SEED))
-    net, found = load_weights(weights)[0], {}
+    found = {}
     for name, seeds, config in (
         ("people of the training", own, data),
         ("held-out people", held_out, data),

@@ -16,7 +16,7 @@ from dancedepth.models.raster import Raster, rasterize
 from dancedepth.pipeline.synthesis.character import DressedBody
 from dancedepth.pipeline.synthesis.mesh import vertex_normals
 from dancedepth.pipeline.synthesis.noise import step
-from dancedepth.pipeline.synthesis.posed_folds import PosedFolds
+from dancedepth.pipeline.synthesis.posed_folds import PosedFolds, Raised
 from dancedepth.pipeline.synthesis.room import Backdrop, Room
 from dancedepth.pipeline.synthesis.shadows import ShadowMap
 from dancedepth.pipeline.synthesis.staging import View
@@ -158,7 +158,7 @@ class Renderer:
         albedo = dressed.albedo(dressed.face_material[face], at[:, :5], uv)
         diffuse = at[:, 5:8]
         if posed.folds is not None:
-            diffuse = self._relit(diffuse, posed, light, face, weights)
+            diffuse = self._relit(diffuse, posed.folds.at(face, weights), posed.normals, light, face, weights)
         lit = albedo * diffuse + at[:, 8:11]
         pixel = (rows // fine.width) // fold * window.width + (rows % fine.width) // fold
         total = lit.new_zeros(window.height * window.width, 4)
@@ -169,16 +169,15 @@ class Renderer:
     def _relit(
         self,
         diffuse: Float[Tensor, "p 3"],
-        posed: _Posed,
+        raised: Raised,
+        outsides: Float[Tensor, "v 3"],
         light: _Lit,
         face: Int[Tensor, "p"],
         weights: Float[Tensor, "p 3"],
     ) -> Float[Tensor, "p 3"]:
         """The light on pixels where folds turn the surface towards it or away; valleys see less of it."""
-        assert posed.folds is not None
-        raised = posed.folds.at(face, weights)
         vertices, shares = self._dressed.faces[face[raised.rows]], weights[raised.rows]
-        smooth = torch.nn.functional.normalize(_weighted(posed.normals, vertices, shares), dim=1)
+        smooth = torch.nn.functional.normalize(_weighted(outsides, vertices, shares), dim=1)
         sunny, open_sky = _weighted(torch.stack((light.sunny, light.open_sky), dim=1), vertices, shares).unbind(dim=1)
         world_from_cam = self._view.cam_from_world[:3, :3]
         flat, folded = (

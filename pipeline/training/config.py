@@ -44,9 +44,9 @@ class DataConfig:
     degrees and the depth 39 mm off (validation people); a real fit of one clip 25 degrees and 52 mm."""
     detail: int = 1
     """How finely cloth is divided: 1 for 12 mm edges, 2 for half of that at 1.7 times the work."""
-    fine_folds: bool = True
+    fine_folds: bool = False
     """Whether clothes have folds that are finer than their meshes, drawn with them (`synthesis/folds.py`)."""
-    long_wear: bool = True
+    long_wear: bool = False
     """Whether some wear dresses, coats and loose sleeves."""
     workers: int = 2
     """Processes that make people up; 0: the training itself does, when it needs them."""
@@ -73,7 +73,7 @@ class LossConfig:
     """Of the depth's own normals against the true ones."""
     agreement: float = 0.1
     """Of the depth's own normals against the predicted ones."""
-    normal_changes: float = 0.5
+    normal_changes: float = 0.0
     """Of how normals change from pixel to pixel against how the true ones do: folds, which are few degrees each."""
     likelihood: float = 0.1
     """Of the announced errors."""

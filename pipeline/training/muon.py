@@ -1,8 +1,8 @@
 """Muon (Jordan et al. 2024, "An optimizer for hidden layers in neural networks"), and AdamW for what it is not for.
 
 The momentum of a weight matrix is replaced by the nearest orthogonal one before it is applied, so that directions in
-which gradients are always small are learned as fast as the others. It gets untaught networks going several times faster
-than AdamW; what they come to in the end is measured in `docs/experiments/depth-models.md`.
+which gradients are always small are learned as fast as the others. Untaught networks learn about twice as fast with it
+as with AdamW; what they come to in the end is measured in `docs/experiments/depth-models.md`.
 """
 
 from __future__ import annotations

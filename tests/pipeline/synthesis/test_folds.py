@@ -121,7 +121,7 @@ def test_a_height_moves_the_depth_along_the_ray() -> None:
 
 @pytest.fixture(scope="module")
 def person(body: BodyModel) -> Person:
-    return draw_person(body, DataConfig(views=1), 5)
+    return draw_person(body, DataConfig(views=1, fine_folds=True), 5)
 
 
 def seen(body: BodyModel, person: Person) -> Batch:
@@ -148,3 +148,10 @@ def test_skin_shoes_and_hair_have_none(body: BodyModel) -> None:
     cloth = [isinstance(look, Cloth) for look in dressed.materials]
     assert [folds is not None for folds in dressed.folds] == cloth
     assert not dress(body, body.rest(torch.full((6,), 0.5)), 1, detail=1).folds
+
+
+def test_a_training_says_whether_its_people_have_folds_and_coats(body: BodyModel) -> None:
+    plain, both = DataConfig(views=1), DataConfig(views=1, fine_folds=True, long_wear=True)
+    assert not any("coat" in draw_person(body, plain, seed).wears for seed in range(8))
+    drawn = [draw_person(body, both, seed) for seed in range(8)]
+    assert any("coat" in one.wears for one in drawn) and all(one.dressed.folds for one in drawn)
