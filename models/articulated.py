@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import roma
 import torch
-from dancedepth.models.body import SKIN_VERTICES, BodyModel
+from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
+from dancedepth.models.body_maps import vertex_normals
 from dancedepth.models.joints import FIT_JOINTS
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -48,7 +49,8 @@ class Moments:
 class ArticulatedBody:
     """The moving skeleton of `FIT_JOINTS` with the points that detectors see, and a few surface points.
 
-    `point_names` are the body's keypoints, COCO's first, and the knuckles.
+    `point_names` are the body's keypoints, COCO's first, and the knuckles; `surface_normals` (s a 4) move as `Moments`
+    do, by `moved`.
     """
 
     def __init__(self, body: BodyModel, height_m: float, surface_points: Int[Tensor, "s"]) -> None:
@@ -70,6 +72,10 @@ class ArticulatedBody:
         share = torch.zeros(len(support), len(FIT_JOINTS), device=body.device)
         share.scatter_add_(1, self._nearest_joint()[body.skin_bones[support]], body.skin_weights[support])
         self._share = share
+        adult = body.rest(torch.tensor(ADULT, device=body.device)).vertices
+        normals = vertex_normals(adult, body.faces)[surface_points]
+        directions = torch.cat((normals, torch.zeros_like(normals[:, :1])), dim=1)
+        self.surface_normals: Float[Tensor, "s a 4"] = share[self._surface, :, None] * directions[:, None]
 
     def _nearest_joint(self) -> Int[Tensor, "j"]:
         """For every bone, the nearest moving joint among itself and its ancestors."""

@@ -16,6 +16,7 @@ from dancedepth.models.articulated import ArticulatedBody, Pose, moved
 from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
 from dancedepth.models.evidence import Evidence
 from dancedepth.models.geometry import Camera, project
+from dancedepth.models.image_motion import ImageMotion, Moves, moves_of
 from dancedepth.models.joints import FIT_JOINTS
 from dancedepth.models.pose_energy import FAR_SIGHT, Energy
 from dancedepth.models.silhouettes import Silhouettes
@@ -26,6 +27,10 @@ HEADINGS = 8
 """Headings tried for each frame."""
 TURN_SPEED_RAD_S = 5.0
 """A dancer's quick turn; faster changes of heading cost the path more than a bad fit does."""
+SPANS = (1, 2, 4)
+"""Frames over which points are followed; more at once brought joints no nearer to the truth."""
+STEPS_A_LOOK = 50
+"""Steps between looks at how the picture moves where the surface points lie."""
 STEPS_A_MATCH = 10
 """Steps between assignments of outline points to surface points."""
 FRAMES_A_CHUNK = 64
@@ -48,6 +53,15 @@ class ClipFit:
 
     pose: Pose
     phenotype: Float[Tensor, "6"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the images themselves say of the surface points of `silhouette_points`."""
+
+    mattes: Silhouettes
+    outline_weight: Float[Tensor, "s"]
+    motion: ImageMotion
 
 
 def first_depths(model: ArticulatedBody, camera: Camera, seen: Evidence) -> Float[Tensor, "n"]:
@@ -100,12 +114,11 @@ def fit_clip(
     energy: Energy,
     seen: Evidence,
     start: ClipFit,
-    mattes: Silhouettes | None = None,
-    outline_weight: Float[Tensor, "s"] | None = None,
+    pictures: Pictures | None = None,
     steps: int = 150,
     advanced: Callable[[], None] = lambda: None,
 ) -> ClipFit:
-    """Refine pose and shape of the whole clip together, with mattes if there are any."""
+    """Refine pose and shape of the whole clip together, also with the pictures if they are given."""
     model, weights = energy.model, energy.weights
     angles, root = start.pose.angles.clone().requires_grad_(), start.pose.root_cam.clone().requires_grad_()
     shape = start.phenotype.clone().requires_grad_()
@@ -113,20 +126,24 @@ def fit_clip(
         [{"params": [angles], "lr": 0.03}, {"params": [root], "lr": 0.02}, {"params": [shape], "lr": 0.01}]
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.001)
-    nearest = torch.zeros(0, dtype=torch.long)
+    nearest, moves = torch.zeros(0, dtype=torch.long), list[Moves]()
     for step in range(steps):
         moments = model.moments(shape)
         transforms = model.transforms(moments, Pose(angles, root))
         points = moved(moments.points, transforms)
-        reach = _reach(step / steps) if mattes is None else 1.0
+        reach = _reach(step / steps) if pictures is None else 1.0
         cost = (energy.evidence(points, seen, reach) + energy.pose(angles) + energy.balance(points)).sum()
         cost = cost + energy.smoothness(points, angles, seen.times_s)
         cost = cost + weights.shape_prior * len(seen.times_s) * _shape_stray(shape)
-        if mattes is not None and outline_weight is not None:
+        if pictures is not None:
             surface = moved(moments.surface, transforms)
             if step % STEPS_A_MATCH == 0:
-                nearest = _nearest_surface_points(project(surface.detach(), energy.camera), mattes)
-            cost = cost + energy.silhouettes(surface, nearest, outline_weight, mattes).sum()
+                nearest = _nearest_surface_points(project(surface.detach(), energy.camera), pictures.mattes)
+            if step % STEPS_A_LOOK == 0:
+                normals = moved(model.surface_normals, transforms.detach())
+                moves = moves_of(surface.detach(), normals, energy.camera, pictures.motion, SPANS)
+            cost = cost + energy.silhouettes(surface, nearest, pictures.outline_weight, pictures.mattes).sum()
+            cost = cost + sum(energy.image_motion(surface, move).sum() for move in moves) / len(SPANS)
         optimizer.zero_grad()
         cost.backward()
         optimizer.step()

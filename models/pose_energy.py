@@ -14,6 +14,7 @@ from dancedepth.models.articulated import ArticulatedBody, joint_frames
 from dancedepth.models.body import ADULT
 from dancedepth.models.evidence import Evidence
 from dancedepth.models.geometry import Camera, project
+from dancedepth.models.image_motion import Moves
 from dancedepth.models.joints import FIT_JOINTS
 from dancedepth.models.silhouettes import Silhouettes
 from jaxtyping import Float, Int
@@ -21,6 +22,10 @@ from torch import Tensor
 
 ROBUST_AT = 3.0
 """Residuals beyond this many spreads stop pulling (Geman-McClure)."""
+FEW_POINTS = 30
+"""A frame with fewer points whose motion is known is not pulled as strongly by each of them."""
+FLOW_DRIFT = 0.2
+"""Flow that is followed over several frames errs so much more by each."""
 FAR_SIGHT = 4.0
 """A fit starts with so many times that reach (graduated non-convexity): a limb that begins far off finds back."""
 
@@ -31,19 +36,21 @@ class FitWeights:
 
     keypoints: float = 1.0
     steps: float = 0.7
-    prior: float = 0.08
+    prior: float = 0.12
     ranges: float = 30.0
     shape_prior: float = 0.15
-    acceleration: float = 0.6
+    acceleration: float = 1.2
     turning: float = 0.08
     balance: float = 0.6
     outside: float = 24.0
     outline: float = 12.0
+    image_motion: float = 30.0
     acceleration_spread_m_s2: float = 8.0
     turning_spread_rad_s: float = 6.0
     balance_spread_m: float = 0.1
     outside_spread_m: float = 0.015
     outline_spread_m: float = 0.03
+    image_motion_spread_m: float = 0.01
 
 
 def _robust(residual: Float[Tensor, "*b"], scale: float) -> Float[Tensor, "*b"]:
@@ -113,6 +120,17 @@ class Energy:
         outline = _robust(distance / self.weights.outline_spread_m, ROBUST_AT) * outline_weight[nearest]
         cost = self.weights.outside * outside.mean(dim=1) + self.weights.outline * outline.mean(dim=1)
         return torch.where(mattes.seen, cost, 0.0)
+
+    def image_motion(self, surface_cam: Float[Tensor, "n s 3"], moves: Moves) -> Float[Tensor, "m"]:
+        """Surface points move in the image as the picture does there; of the frames that `moves` begin in."""
+        count = len(moves.shift_px)
+        pixels = project(surface_cam, self.camera)
+        missed_px = pixels[moves.frames :][:count] - pixels[:count] - moves.shift_px
+        metres_per_px = surface_cam[:count, :, 2].detach().clamp_min(0.2) / self.camera.focal_px
+        spread = self.weights.image_motion_spread_m * (1 + FLOW_DRIFT * (moves.frames - 1))
+        missed = missed_px.norm(dim=-1) * metres_per_px / spread
+        cost = (_robust(missed, ROBUST_AT) * moves.known).sum(dim=1)
+        return self.weights.image_motion * cost / moves.known.sum(dim=1).clamp_min(FEW_POINTS)
 
     def smoothness(
         self, points_cam: Float[Tensor, "n k 3"], angles: Float[Tensor, "n a 3"], times_s: Float[Tensor, "n"]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from dancedepth.models.articulated import ArticulatedBody, moved
 from dancedepth.models.body import ADULT, BodyModel
-from dancedepth.models.body_fit import ClipFit, fit_clip, search_headings, silhouette_points
+from dancedepth.models.body_fit import ClipFit, Pictures, fit_clip, search_headings, silhouette_points
 from dancedepth.models.evidence import (
     SCALE_BONES,
     ClipLandmarks,
@@ -21,7 +21,8 @@ from dancedepth.models.pose_energy import Energy, FitWeights
 from dancedepth.models.silhouettes import Silhouettes, silhouette, stack
 from dancedepth.pipeline.config import BodyMotionConfig
 from dancedepth.pipeline.errors import PersonError
-from dancedepth.pipeline.records import BodyMotion, ImageSequence, Observer, Track, Tracks
+from dancedepth.pipeline.image_motion import find_image_motion
+from dancedepth.pipeline.records import BodyMotion, FrameSource, ImageSequence, Observer, Track, Tracks
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -34,6 +35,7 @@ ENOUGH_KEYPOINTS = 6
 
 
 def fit_body(
+    frames: FrameSource,
     tracks: Tracks,
     mattes: ImageSequence,
     body: BodyModel,
@@ -41,7 +43,7 @@ def fit_body(
     config: BodyMotionConfig,
     observer: Observer,
 ) -> BodyMotion:
-    """Fit the body to the dancer's keypoints, landmarks and mattes.
+    """Fit the body to the dancer's keypoints, landmarks, mattes and optical flow; one pass over the frames.
 
     Raises:
         PersonError: no frame shows enough of the dancer.
@@ -58,12 +60,14 @@ def fit_body(
     model = ArticulatedBody(body, height_m, points)
     energy = Energy(model, camera, FitWeights())
     seen = with_landmarks(keypoints, _landmarks(tracks.dancer, fitted, model), camera)
-    observer.stage_started("body motion", config.search_steps + config.keypoint_steps + config.matte_steps)
+    steps = config.search_steps + config.keypoint_steps + config.matte_steps
+    observer.stage_started("body motion", len(tracks.times_s) - 1 + steps)
+    flow = find_image_motion(frames, tracks.dancer, mattes, observer, body.device)
     first = search_headings(energy, seen, config.search_steps, observer.advanced)
     start = ClipFit(first, torch.tensor(ADULT, device=body.device))
     rough = fit_clip(energy, seen, start, steps=config.keypoint_steps, advanced=observer.advanced)
-    silhouettes = _silhouettes(tracks.dancer, mattes, body.device)
-    fit = fit_clip(energy, seen, rough, silhouettes, outline_weight, config.matte_steps, observer.advanced)
+    pictures = Pictures(_silhouettes(tracks.dancer, mattes, body.device), outline_weight, flow)
+    fit = fit_clip(energy, seen, rough, pictures, config.matte_steps, observer.advanced)
     return _motion(fit, model, seen, fitted, camera, tracks)
 
 

@@ -91,10 +91,10 @@ class BodyMotionConfig:
     """The dancer's height in metres, which sets the scale; None: the body prior's."""
     search_steps: int = 80
     """Steps of the search over headings."""
-    keypoint_steps: int = 150
+    keypoint_steps: int = 100
     """Steps of the fit to the keypoints alone."""
-    matte_steps: int = 150
-    """Steps of the fit to keypoints and mattes."""
+    matte_steps: int = 240
+    """Steps of the fit to keypoints, mattes and optical flow."""
 
     def __post_init__(self) -> None:
         in_range = self.height_m is None or 0.4 <= self.height_m <= 2.6

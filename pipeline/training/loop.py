@@ -124,9 +124,10 @@ class _Training:
         self.lessons = VideoLessons(clips, config, fabric, taught)
         self.average = HDNet(config.preset).to(fabric.device).to(memory_format=torch.channels_last)
         self.average.load_state_dict(net.state_dict())
+        net.depth_net.requires_grad_(config.networks == "both")
         optimizer = optimizer_for(net, config)
         self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.net, self.optimizer = fabric.setup(_Flat(net), optimizer)
+        self.net, self.optimizer = fabric.setup(_Flat(net, config.networks == "both"), optimizer)
         self.step = 0
         self.scores: Scores | None = None
         self.diary = Diary(out, enabled=fabric.is_global_zero)
@@ -252,15 +253,22 @@ class _Training:
 
 
 class _Flat(nn.Module):
-    """The networks with tensors in and out, as Fabric and DDP want them; records stay outside."""
+    """The networks with tensors in and out, as Fabric and DDP want them; records stay outside.
 
-    def __init__(self, net: HDNet) -> None:
+    Without depth, the depth is the given body's.
+    """
+
+    def __init__(self, net: HDNet, with_depth: bool) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.with_depth = net, with_depth
 
     def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
         """The fields of `NetworkInput` to those of `Prediction`."""
-        said = self.net(NetworkInput(*maps))
+        given = NetworkInput(*maps)
+        if not self.with_depth:
+            normals, normal_scale = self.net.normal_net(given)
+            return normals, normal_scale, given.body_offset, torch.zeros_like(given.body_offset)
+        said = self.net(given)
         return said.normals, said.normal_scale, said.depth, said.depth_scale
 
 

@@ -12,12 +12,14 @@ from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
 from dancedepth.models.body_fit import (
     CAM_FROM_FACING_BODY,
     ClipFit,
+    Pictures,
     fit_clip,
     search_headings,
     silhouette_points,
 )
 from dancedepth.models.evidence import Evidence, from_keypoints
 from dancedepth.models.geometry import Camera, project
+from dancedepth.models.image_motion import ImageMotion
 from dancedepth.models.joints import FIT_JOINTS
 from dancedepth.models.pose_energy import Energy, FitWeights
 from dancedepth.models.raster import rasterize
@@ -104,6 +106,30 @@ def _heading_error_deg(dance: Dance, fit: ClipFit) -> torch.Tensor:
     return (forward(dance.pose) * forward(fit.pose)).sum(dim=1).clamp(-1, 1).acos().rad2deg()
 
 
+def _true_vertices(body: BodyModel, dance: Dance) -> torch.Tensor:
+    rest = body.scaled_to_height(body.rest(torch.tensor(ADULT)), HEIGHT_M)
+    rotations = dance.energy.model.full_rotations(dance.pose.angles)
+    transforms = body.pose(rest.bone_poses[None, :, :3, 3], rotations, dance.pose.root_cam)
+    return body.skin(rest.vertices, transforms)
+
+
+def _no_motion() -> ImageMotion:
+    return ImageMotion(torch.full((FRAMES, 2, 2, 2), torch.nan), torch.zeros(FRAMES, 2), torch.ones(FRAMES, 2))
+
+
+def _true_motion(body: BodyModel, dance: Dance, cell_px: int = 10) -> ImageMotion:
+    """Where the naked body moves in the image, on a grid of cells."""
+    side = CAMERA.height // cell_px
+    coarse = Camera(CAMERA.focal_px / cell_px, CAMERA.cx / cell_px, CAMERA.cy / cell_px, side, side)
+    vertices, shift = _true_vertices(body, dance), torch.full((FRAMES, 2, side, side), torch.nan)
+    pixels = [project(frame, CAMERA) for frame in vertices]
+    for index in range(FRAMES - 1):
+        raster = rasterize(vertices[index], body.faces, coarse, front_only=True)
+        moved_px = raster.interpolate(body.faces, pixels[index + 1] - pixels[index])
+        shift[index] = torch.where(raster.face_index[..., None] >= 0, moved_px, torch.nan).permute(2, 0, 1)
+    return ImageMotion(shift, torch.zeros(FRAMES, 2), torch.full((FRAMES, 2), float(CAMERA.height)))
+
+
 @pytest.mark.parametrize(("turns", "seed"), [(1.0, 1), (-1.0, 2)])
 def test_a_dancer_is_found_through_a_whole_turn(body: BodyModel, turns: float, seed: int) -> None:
     dance = _dance(body, turns, seed)
@@ -140,12 +166,8 @@ def test_joints_stay_in_their_range(dance: Dance, fitted: ClipFit) -> None:
 
 
 def test_mattes_bring_the_body_into_the_outline(body: BodyModel, dance: Dance, fitted: ClipFit) -> None:
-    rest = body.scaled_to_height(body.rest(torch.tensor(ADULT)), HEIGHT_M)
-    transforms = body.pose(
-        rest.bone_poses[None, :, :3, 3], dance.energy.model.full_rotations(dance.pose.angles), dance.pose.root_cam
-    )
     mattes = []
-    for vertices in body.skin(rest.vertices, transforms):
+    for vertices in _true_vertices(body, dance):
         alpha = (rasterize(vertices, body.faces, CAMERA).face_index >= 0).numpy().astype(np.uint8) * 255
         seen = project(vertices[:SKIN_VERTICES], CAMERA)
         mattes.append(silhouette(alpha, torch.cat((seen.amin(dim=0), seen.amax(dim=0))).numpy()))
@@ -154,7 +176,8 @@ def test_mattes_bring_the_body_into_the_outline(body: BodyModel, dance: Dance, f
     hands_and_feet = [a for a, joint in enumerate(FIT_JOINTS) if joint.bone.startswith(("wrist", "foot"))]
     turned[:, hands_and_feet] += 0.5  # what no keypoint sees
     before = ClipFit(Pose(turned, fitted.pose.root_cam), fitted.phenotype)
-    after = fit_clip(dance.energy, dance.seen, before, silhouettes, weight, steps=60)
+    pictures = Pictures(silhouettes, weight, _no_motion())
+    after = fit_clip(dance.energy, dance.seen, before, pictures, steps=60)
 
     def outside_px(fit: ClipFit) -> float:
         model = dance.energy.model
@@ -164,6 +187,23 @@ def test_mattes_bring_the_body_into_the_outline(body: BodyModel, dance: Dance, f
 
     assert outside_px(after) < 0.65 * outside_px(before)
     assert outside_px(after) < 1.0
+
+
+def test_flow_steadies_what_keypoints_shake(body: BodyModel) -> None:
+    dance = _dance(body, 0.0, seed=3, noise_px=14.0)
+    start = _fit(dance)
+    _, weight = silhouette_points(body)
+    unseen = stack([None] * FRAMES, FRAMES, "cpu")
+
+    def fitted(motion: ImageMotion) -> ClipFit:
+        return fit_clip(dance.energy, dance.seen, start, Pictures(unseen, weight, motion), steps=120)
+
+    def shaken(fit: ClipFit) -> torch.Tensor:
+        return (_points(dance, fit) - dance.points_cam[:, :17]).diff(dim=0).norm(dim=-1).mean()
+
+    without, following = fitted(_no_motion()), fitted(_true_motion(body, dance))
+    assert shaken(following) < 0.75 * shaken(without)
+    assert _joint_error_mm(dance, following).mean() < 0.95 * _joint_error_mm(dance, without).mean()
 
 
 def test_the_short_sum_is_the_skinned_body(body: BodyModel, dance: Dance) -> None:

@@ -1,0 +1,103 @@
+"""The dancer's optical flow through a clip (dense inverse search, Kroeger et al. 2016), for the fit of the body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import torch
+from dancedepth.models.image_motion import ImageMotion
+from dancedepth.pipeline.lookahead import ahead
+from dancedepth.pipeline.records import FrameSource, ImageSequence, Observer, Track
+from jaxtyping import Float, UInt8
+
+GRID = 96
+"""Cells along each side of a window that the flow is kept at."""
+FLOW_PIXELS = 120_000
+"""Of a window as flow is sought in it; more, if the image has more, brings joints no nearer and costs time."""
+MARGIN = 0.1
+"""The window reaches this share of the boxes' sides beyond them."""
+OPAQUE = 128
+"""Alpha from which a pixel is the dancer's."""
+GREY = 128
+"""What pictures are made elsewhere."""
+RETURN_PX = 1.5
+"""How near to its start the way there and back has to end, in pixels of the flow."""
+LEAST_SIDE_PX = 32
+"""Flow needs some pixels to look at."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    grey: UInt8[np.ndarray, "h w"]
+    alpha: UInt8[np.ndarray, "h w"]
+    box_px: Float[np.ndarray, "4"]
+
+
+def find_image_motion(
+    frames: FrameSource, dancer: Track, mattes: ImageSequence, observer: Observer, device: torch.device | str = "cpu"
+) -> ImageMotion:
+    """The dancer's flow from every frame to the next, where both have a matte; one pass over the frames."""
+    count = len(dancer.found)
+    shift, origin, size = np.full((count, 2, GRID, GRID), np.nan, np.float32), np.zeros((count, 2)), np.ones((count, 2))
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    with ahead(_looks(frames, dancer, mattes)) as looks:
+        for index, (this, following) in enumerate(pairwise(looks)):
+            if this is not None and following is not None:
+                window = _window(this, following)
+                if min(window[2:] - window[:2]) >= LEAST_SIDE_PX:
+                    shift[index] = _shift(search, this, following, window)
+                    origin[index], size[index] = window[:2], window[2:] - window[:2]
+            observer.advanced()
+    parts = (torch.from_numpy(part.astype(np.float32)).to(device) for part in (shift, origin, size))
+    return ImageMotion(*parts)
+
+
+def _looks(frames: FrameSource, dancer: Track, mattes: ImageSequence) -> Iterator[_Look | None]:
+    with_matte = set(mattes.indices)
+    for frame in frames:
+        if frame.index in with_matte and dancer.found[frame.index]:
+            grey = cv2.cvtColor(np.asarray(frame.rgb), cv2.COLOR_RGB2GRAY)
+            yield _Look(grey, np.asarray(mattes.load(frame.index)), dancer.boxes_px[frame.index])
+        else:
+            yield None
+
+
+def _window(this: _Look, following: _Look) -> np.ndarray:
+    """Left, top, right and bottom of what holds the dancer in both frames, within the image."""
+    low = np.minimum(this.box_px[:2], following.box_px[:2])
+    high = np.maximum(this.box_px[2:], following.box_px[2:])
+    beyond, (height, width) = MARGIN * (high - low), this.grey.shape
+    return np.concatenate((np.maximum(low - beyond, 0), np.minimum(high + beyond, (width, height)))).astype(int)
+
+
+def _shift(search: cv2.DISOpticalFlow, this: _Look, following: _Look, window: np.ndarray) -> Float[np.ndarray, "2 g g"]:
+    """Image pixels from each cell of the window to where it is in the following frame."""
+    left, top, right, bottom = window
+    scale = min(1.0, (FLOW_PIXELS / ((right - left) * (bottom - top))) ** 0.5)
+    width, height = max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1)
+    pictures, inside = [], []
+    for look in (this, following):
+        grey, alpha = (
+            cv2.resize(image[top:bottom, left:right], (width, height), interpolation=cv2.INTER_AREA)
+            for image in (look.grey, look.alpha)
+        )
+        inside.append(alpha >= OPAQUE)
+        pictures.append(np.where(inside[-1], grey, GREY).astype(np.uint8))
+    there, back = search.calc(*pictures, None), search.calc(*reversed(pictures), None)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    x, y = columns + there[..., 0], rows + there[..., 1]
+    returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e6, 1e6))
+    lost = np.hypot(*(there + returned).transpose(2, 0, 1)) > RETURN_PX
+    there[lost | ~inside[0]] = np.nan
+    kept = there[_middles(height)[:, None], _middles(width)]
+    shifts: np.ndarray = kept.transpose(2, 0, 1) * np.array([[[(right - left) / width]], [[(bottom - top) / height]]])
+    return shifts
+
+
+def _middles(length: int) -> np.ndarray:
+    """The pixels at the middles of the cells."""
+    return ((np.arange(GRID) + 0.5) * length / GRID).astype(int)
