@@ -55,6 +55,8 @@ class Head:
     """How far each vertex moves with the head, 0-1."""
     middle_y: float
     """The plane of the ears, body axes (y back)."""
+    eyes: Float[np.ndarray, "2 3"] | None = None
+    """Their middles, where they are known."""
 
     def front(self, vertices: Float[np.ndarray, "v 3"]) -> Bool[np.ndarray, "v"]:
         """Of the rest surface's vertices, those of the head that lie before the ears."""

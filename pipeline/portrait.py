@@ -24,6 +24,14 @@ FACING = 0.1, 0.4
 OPAQUE = 127
 EDGE_M = 0.01, 0.02
 """And between these distances from the matte's edge: nearer, the background shines through."""
+EYE_M = 0.02, 0.012
+"""Half the width and height of what is looked at around the middle of an eye."""
+EYE_PX = 40, 24
+"""Eyes are compared at this size, a millimetre a pixel."""
+LASHES_PX = 2.5
+"""A blur as wide as this leaves little of a line of lashes, and the iris."""
+BRIGHT = 80
+"""Percentile of the grey values around an eye that stands for its skin."""
 COVERED = 0.05
 """What a face behind a hand counts."""
 
@@ -57,7 +65,7 @@ def choose_portrait(
     posed: list[Float[np.ndarray, "v 3"]],
     faces: Int[np.ndarray, "f 3"],
 ) -> Portrait | None:
-    """The keyframe that sees both halves of the face well, sharply, and without a hand before it.
+    """The keyframe that sees both halves of the face well, sharply, with open eyes, and without a hand before it.
 
     Args:
         vertices: at rest.
@@ -72,8 +80,12 @@ def choose_portrait(
     left = vertices[:, 0] > np.median(vertices[face, 0])
     seen = np.clip(looks.weight / SEEN_WEIGHT, 0, 1)
     halves = np.minimum(seen[:, face & left].mean(axis=1), seen[:, face & ~left].mean(axis=1))
+    eyes = _eye_vertices(vertices, face, head)
     scores = [
-        half * _detail(frame, at[face]) * (COVERED if _hand_before(frame, at[face], at[hands]) else 1)
+        half
+        * _detail(frame, at[face])
+        * _openness(frame, [at[eye] for eye in eyes]) ** 2
+        * (COVERED if _hand_before(frame, at[face], at[hands]) else 1)
         for half, frame, at in zip(halves, keyframes, posed, strict=True)
     ]
     if max(scores) <= 0:
@@ -106,6 +118,32 @@ def _detail(frame: Keyframe, face: Float[np.ndarray, "f 3"]) -> float:
         return 0.0
     small = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (FACE_PX, FACE_PX), interpolation=cv2.INTER_AREA)
     return float(cv2.Laplacian(small.astype(np.float32), cv2.CV_32F).std())
+
+
+def _eye_vertices(
+    vertices: Float[np.ndarray, "v 3"], face: Bool[np.ndarray, "v"], head: Head
+) -> list[Int[np.ndarray, "n"]]:
+    """The vertices of the face that lie before each eye's middle; none if nothing is known of eyes."""
+    if head.eyes is None:
+        return []
+    near = [np.linalg.norm(vertices[:, [0, 2]] - eye[[0, 2]], axis=1) < EYE_M[1] for eye in head.eyes]
+    found = [np.flatnonzero(face & one) for one in near]
+    return found if all(len(one) for one in found) else []
+
+
+def _openness(frame: Keyframe, eyes: list[Float[np.ndarray, "n 3"]]) -> float:
+    """How dark the darker part of the less open eye is against its skin, 0-1; 1 if nothing is known of eyes."""
+    dark = [1.0]
+    for eye in eyes:
+        (x, y), depth_m = pixels_of(eye, frame.camera).mean(axis=0), float(eye[:, 2].mean())
+        wide, high = (half * frame.camera.focal_px / depth_m for half in EYE_M)
+        crop = frame.rgb[max(int(y - high), 0) : int(y + high) + 1, max(int(x - wide), 0) : int(x + wide) + 1]
+        if 0 in crop.shape:
+            return 0.0
+        grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), EYE_PX).astype(np.float32)
+        skin = max(float(np.percentile(grey, BRIGHT)), 1.0)
+        dark.append(1 - float(cv2.GaussianBlur(grey, (0, 0), LASHES_PX).min()) / skin)
+    return max(min(dark), 0.0)
 
 
 def _hand_before(frame: Keyframe, face: Float[np.ndarray, "f 3"], hands: Float[np.ndarray, "h 3"]) -> bool:

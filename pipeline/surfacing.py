@@ -34,6 +34,7 @@ LOOKED_WEIGHT = 0.05
 SKIN_BONES = 4
 """As many as glTF takes per vertex."""
 HEAD_BONES = ("head", "eye")
+EYE_BONES = ("eye.L", "eye.R")
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ def _head(shape: Shape, motion: BodyMotion) -> Head | None:
     own = _own(shape, motion, HEAD_BONES)
     y = shape.vertices[own, 1]
     share = (shape.skin_weights * np.isin(shape.skin_bones, _bones(motion, HEAD_BONES))).sum(axis=1)
-    return Head(own, share, float((y.min() + y.max()) / 2)) if len(y) else None
+    eyes = motion.rest_bone_poses[_bones(motion, EYE_BONES), :3, 3]
+    middles = eyes if len(eyes) == len(EYE_BONES) else None
+    return Head(own, share, float((y.min() + y.max()) / 2), middles) if len(y) else None
 
 
 def _own(shape: Shape, motion: BodyMotion, names: tuple[str, ...]) -> Bool[np.ndarray, "v"]:

@@ -124,6 +124,36 @@ def test_a_face_comes_from_one_look(ball: trimesh.Trimesh) -> None:
     assert (rest.color_weight[face] == 0).all() and (rest.color_weight[~face] == 1).all()
 
 
+def test_the_portrait_has_open_eyes(ball: trimesh.Trimesh) -> None:
+    """Two looks at the same front: eyes as lines in a busier picture, and eyes as discs."""
+    vertices = np.asarray(ball.vertices)
+    nobody = np.zeros(len(vertices), bool)
+    eyes = np.array([[-0.05, -0.29, 0.03], [0.05, -0.29, 0.03]])
+    at = (vertices @ np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).T + [0, 0, 1.0]).astype(np.float32)
+    raster = rasterize(torch.from_numpy(at), torch.from_numpy(ball.faces), CAMERA)
+    rest = raster.interpolate(torch.from_numpy(ball.faces), torch.from_numpy(vertices).float()).numpy()
+    inside = raster.face_index.numpy() >= 0
+
+    def look(half_height: float, speckles: float) -> Keyframe:
+        away = np.stack([np.hypot((rest[..., 0] - x) / 0.006, (rest[..., 2] - z) / half_height) for x, _, z in eyes])
+        grey = np.where((away < 1).any(axis=0), 30.0, 200.0)
+        mouth = np.abs(rest[..., 2] + 0.1) < 0.04
+        grey = grey - speckles * mouth * np.random.default_rng(0).random(grey.shape)
+        rgb = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+        made = keyframe(0, FrameImages(rgb, (inside * 255).astype(np.uint8), raster.depth_m.numpy()), CAMERA)
+        assert made is not None
+        return made
+
+    frames = [look(0.001, 150.0), look(0.006, 30.0)]
+    seen = [vertex_look(frame, at, ball.faces) for frame in frames]
+    looks = VertexLooks(np.stack([w for w, _ in seen]), np.stack([c for _, c in seen]), np.ones((2, 3), np.float32))
+    chosen = [
+        choose_portrait(vertices, head, nobody, looks, frames, [at, at], ball.faces)
+        for head in (Head(~nobody, np.ones(len(vertices)), 0.0), Head(~nobody, np.ones(len(vertices)), 0.0, eyes))
+    ]
+    assert [portrait and portrait.frame for portrait in chosen] == [0, 1]
+
+
 def test_the_portrait_is_sharp_from_the_front_and_without_hands(ball: trimesh.Trimesh) -> None:
     """Five looks at a ball whose front is the face: from the side, blurred, behind a hand, and as it should be."""
     vertices = np.asarray(ball.vertices)
