@@ -87,7 +87,8 @@ def _shift(search: cv2.DISOpticalFlow, this: _Look, following: _Look, window: np
         )
         inside.append(alpha >= OPAQUE)
         pictures.append(np.where(inside[-1], grey, GREY).astype(np.uint8))
-    there, back = search.calc(*pictures, None), search.calc(*reversed(pictures), None)
+    first, second = pictures
+    there, back = (search.calc(a, b, np.empty(0, np.float32)) for a, b in ((first, second), (second, first)))
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     x, y = columns + there[..., 0], rows + there[..., 1]
     returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e6, 1e6))
