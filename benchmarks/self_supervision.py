@@ -45,6 +45,8 @@ LESSONS = {
     "all": DEFAULT,
 }
 """Beside the supervised losses; each keeps the anchor."""
+LIKE_BEFORE = ("fit_error", "fine_folds", "long_wear")
+"""Settings of the labelled people that are those of the given weights' own training."""
 LEARNING_RATE = 3e-4
 """A fifth of that of a whole training: the weights are taught already."""
 
@@ -62,18 +64,19 @@ class Experiment:
 
     def config(self, seed: int, lesson: PairLossConfig | None) -> TrainConfig:
         """Of one cell."""
-        preset = load_weights(self.weights)[1].preset
+        made = load_weights(self.weights)[1]
+        alike = {name: made.config["data"][name] for name in LIKE_BEFORE if name in made.config["data"]}
         data = DataConfig(
             views=6,
             people=self.people,
             validation_people=1,
             wardrobe=str(self.wardrobe) if self.wardrobe else None,
             mocap=str(self.mocap) if self.mocap else None,
-            fit_error=2.0,
+            **alike,
         )
         videos = VideosConfig(folder=str(self.out / "videos") if lesson else None, loss=lesson or DEFAULT)
         return TrainConfig(
-            preset=preset,
+            preset=made.preset,
             steps=self.steps,
             batch=4,
             learning_rate=LEARNING_RATE,
