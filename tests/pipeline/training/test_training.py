@@ -59,6 +59,19 @@ def test_cut_off_and_resumed_is_as_if_never_cut_off(tmp_path: Path, people: Path
         train(replace(config, batch=1), tmp_path / "whole", cache_folder(), Recorder(), people, "cpu")
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_normal_network_can_be_taught_alone(tmp_path: Path, people: Path, optimizer: str) -> None:
+    config = replace(CONFIG, optimizer=optimizer)
+    train(config, tmp_path / "both", cache_folder(), Recorder(), people, "cpu")
+    alone = replace(config, networks="normals", init=str(tmp_path / "both" / "weights.safetensors"), seed=1)
+    train(alone, tmp_path / "alone", cache_folder(), Recorder(), people, "cpu")
+    before, after = weights_of(tmp_path / "both"), weights_of(tmp_path / "alone")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"normal_net"}
+    with pytest.raises(UsageError, match="both and normals"):
+        replace(CONFIG, networks="depth")
+
+
 def test_another_seed_draws_other_samples() -> None:
     drawn = [[Schedule(replace(CONFIG, seed=seed)).pick(n)[1:] for n in range(20)] for seed in (0, 1, 2)]
     assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
