@@ -30,6 +30,11 @@ FAR_SIGHT = 4.0
 """A fit starts with so many times that reach (graduated non-convexity): a limb that begins far off finds back."""
 
 
+def reach_at(progress: float) -> float:
+    """From `FAR_SIGHT` to one within the first half of a fit."""
+    return float(FAR_SIGHT ** max(0.0, 1 - 2 * progress))
+
+
 @dataclass(frozen=True)
 class FitWeights:
     """Weights of the energy's terms, and the spreads that make them dimensionless."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from dancedepth.models.articulated import ArticulatedBody, moved
 from dancedepth.models.body import ADULT, BodyModel
-from dancedepth.models.body_fit import ClipFit, Pictures, fit_clip, search_headings, silhouette_points
+from dancedepth.models.body_fit import ClipFit, Pictures, fit_clip, silhouette_points
 from dancedepth.models.evidence import (
     SCALE_BONES,
     ClipLandmarks,
@@ -16,6 +16,7 @@ from dancedepth.models.evidence import (
     with_landmarks,
 )
 from dancedepth.models.geometry import Camera, project
+from dancedepth.models.headings import search_headings
 from dancedepth.models.joints import FIT_JOINTS
 from dancedepth.models.pose_energy import Energy, FitWeights
 from dancedepth.models.silhouettes import Silhouettes, silhouette, stack

@@ -10,15 +10,14 @@ import torch
 from dancedepth.models.articulated import ArticulatedBody, Pose, moved
 from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
 from dancedepth.models.body_fit import (
-    CAM_FROM_FACING_BODY,
     ClipFit,
     Pictures,
     fit_clip,
-    search_headings,
     silhouette_points,
 )
 from dancedepth.models.evidence import Evidence, from_keypoints
 from dancedepth.models.geometry import Camera, project
+from dancedepth.models.headings import CAM_FROM_FACING_BODY, search_headings
 from dancedepth.models.image_motion import ImageMotion
 from dancedepth.models.joints import FIT_JOINTS
 from dancedepth.models.pose_energy import Energy, FitWeights

@@ -5,7 +5,7 @@ import roma
 import torch
 from dancedepth.models.articulated import ArticulatedBody, Pose, moved
 from dancedepth.models.body import ADULT, BodyModel
-from dancedepth.models.body_fit import CAM_FROM_FACING_BODY, ClipFit, fit_clip
+from dancedepth.models.body_fit import ClipFit, fit_clip
 from dancedepth.models.evidence import (
     BONES,
     LANDMARK_POINTS,
@@ -17,6 +17,7 @@ from dancedepth.models.evidence import (
     with_landmarks,
 )
 from dancedepth.models.geometry import Camera, project
+from dancedepth.models.headings import CAM_FROM_FACING_BODY
 from dancedepth.models.joints import FIT_JOINTS
 from dancedepth.models.pose_energy import Energy, FitWeights
 
