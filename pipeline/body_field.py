@@ -103,6 +103,8 @@ class BodyField:
         feet = [name.startswith(FOOT_BONES) for name in body.bone_names]
         self.feet: Float[np.ndarray, "s"] = self.coarse.skin[:, feet].sum(axis=1)
         """And for feet."""
+        self.foot_skin: Float[np.ndarray, "q 3"] = self.fine.points[self.fine.skin[:, feet].sum(axis=1) > 0.5]
+        """The fine samples of feet."""
         head = self.coarse.skin[:, self.head_bones].sum(axis=1)
         neck = self.coarse.skin[:, [name.startswith(NECK_BONES) for name in body.bone_names]].sum(axis=1)
         self.face: Float[np.ndarray, "s"] = head * in_face(self.coarse.points, head)

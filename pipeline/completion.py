@@ -9,7 +9,7 @@ import torch
 from dancedepth.pipeline.body_field import CAVITY_M, BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
-from dancedepth.pipeline.footwear import wears_shoes
+from dancedepth.pipeline.footwear import Shoes, shoes_worn
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.outlines import Outline
 from dancedepth.pipeline.relief import with_own_relief
@@ -100,7 +100,10 @@ def complete(
     own = corners.spread(own)
     scatter_m = np.sqrt(variance)
     held = with_own_relief(volume, field, corners, offset, skin_m, about_m, distances, np.where(hangs, 0, scatter_m))
-    error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(volume, field, corners) * (1 - seen)
+    shoes = shoes_worn(volume, field)
+    if shoes is not None:
+        held = shoes.over(voxels.points, offset, held, config.truncation_m)
+    error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(field, corners, shoes) * (1 - seen)
     error_m = np.maximum(error_m, np.abs(held - distances) * config.truncation_m) * (1 - own)
     distances = held
     result = smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
@@ -108,9 +111,9 @@ def complete(
     return (result - (1 - seen) * shaved).astype(np.float32)
 
 
-def _drape(volume: CanonicalVolume, field: BodyField, corners: BlockCorners) -> Float[np.ndarray, "b n"]:
-    """How little unseen surface may follow the body's own relief: cloth spans what skin folds, and shoes toes."""
-    bare = np.clip(field.bare - field.feet * wears_shoes(volume, field), 0, 1)
+def _drape(field: BodyField, corners: BlockCorners, shoes: Shoes | None) -> Float[np.ndarray, "b n"]:
+    """How little unseen surface may follow the body's own relief: cloth and shoes span what skin folds."""
+    bare = np.clip(field.bare - field.feet * (shoes is not None), 0, 1)
     return DRAPE_M * (1 - corners.spread(bare))
 
 
