@@ -19,7 +19,7 @@ from typing import Annotated
 import torch
 import typer
 from clip_scores import Score, Unlabelled, correspondence_errors, mean_score, render_clips, score, unlabelled_clips
-from dancedepth.models.body import load_body
+from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import load_weights
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.weights import cache_folder

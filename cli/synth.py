@@ -58,7 +58,7 @@ def synth(
         garment_names=tuple(garment or ()),
         height_m=height,
     )
-    from dancedepth.models.body import load_body
+    from dancedepth.models.body_file import load_body
     from dancedepth.models.weights import cache_folder
     from dancedepth.pipeline.synthesis.clip import make_clip
 

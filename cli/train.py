@@ -40,7 +40,7 @@ def train(
     """Train the depth networks; a training that was cut off goes on where it was when the same command is given."""
     from dataclasses import replace
 
-    from dancedepth.models.body import load_body
+    from dancedepth.models.body_file import load_body
     from dancedepth.models.weights import cache_folder
     from dancedepth.pipeline.device import choose_device
     from dancedepth.pipeline.training.config import read_config

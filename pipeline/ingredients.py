@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dancedepth.models.body import BodyModel, load_body
+from dancedepth.models.body import BodyModel
+from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import SHIPPED_WEIGHTS, Provenance, load_weights
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.landmarks import BlazePose

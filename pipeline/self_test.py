@@ -86,7 +86,8 @@ def _matte(device: str) -> None:
 
 def _body() -> None:
     import torch
-    from dancedepth.models.body import ADULT, load_body
+    from dancedepth.models.body import ADULT
+    from dancedepth.models.body_file import load_body
     from dancedepth.models.geometry import Camera
     from dancedepth.models.raster import rasterize
     from dancedepth.models.weights import BODY, fetch

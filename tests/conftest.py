@@ -6,7 +6,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does;
 
 import pytest
 import torch
-from dancedepth.models.body import BodyModel, load_body
+from dancedepth.models.body import BodyModel
+from dancedepth.models.body_file import load_body
 from dancedepth.models.weights import cache_folder
 
 

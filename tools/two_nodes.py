@@ -60,7 +60,7 @@ def two_nodes(
 
 def rendered(folder: Path) -> list[Path]:
     """Copies of a small clip of a dancer."""
-    from dancedepth.models.body import load_body
+    from dancedepth.models.body_file import load_body
     from dancedepth.models.weights import BODY, fetch
     from dancedepth.pipeline.records import Silent
     from dancedepth.pipeline.synthesis.clip import make_clip

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import torch
-from dancedepth.models.body import SKIN_VERTICES, SKIN_WEIGHTS_KEPT, BodyModel, RestBody
+from dancedepth.models.body import SKIN_VERTICES, BodyModel, RestBody
+from dancedepth.models.body_file import SKIN_WEIGHTS_KEPT
 from dancedepth.pipeline.synthesis import anatomy
 from dancedepth.pipeline.synthesis.face import Eyes
 from dancedepth.pipeline.synthesis.folds import Folds, draw_folds

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dancedepth.models.body import load_body
+from dancedepth.models.body_file import load_body
 from dancedepth.pipeline.errors import UsageError
 from dancedepth.pipeline.records import Observer
 from dancedepth.pipeline.training.config import TrainConfig

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from dancedepth.models.body import load_body
+from dancedepth.models.body_file import load_body
 from dancedepth.models.hdnet import PRESETS
 from dancedepth.pipeline.errors import StorageError
 from dancedepth.pipeline.training.config import DataConfig

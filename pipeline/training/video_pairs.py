@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from dancedepth.models.body import load_body
+from dancedepth.models.body_file import load_body
 from dancedepth.models.hdnet import PRESETS
 from dancedepth.models.weights import sha256_of
 from dancedepth.pipeline.batch_videos import BatchVideo, find_videos

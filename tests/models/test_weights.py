@@ -173,7 +173,7 @@ def test_verify_tells_missing_from_broken(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert weights.verify(weights.BODY) == "not built yet"
     (tmp_path / weights.TABLE["rvm"].file).write_bytes(b"cut")
     assert "3 bytes" in (weights.verify("rvm") or "")
-    from dancedepth.models.body import BODY_FILE
+    from dancedepth.models.body_file import BODY_FILE
 
     (tmp_path / BODY_FILE).write_bytes(b"cut")
     assert "cannot be read" in (weights.verify(weights.BODY) or "")
