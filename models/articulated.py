@@ -61,21 +61,20 @@ class ArticulatedBody:
         self._levels = _levels(self._parents)
         height_order = body.template_vertices[:SKIN_VERTICES, 2].argsort()
         ends = torch.cat((height_order[:CROWN_AND_SOLE_VERTICES], height_order[-CROWN_AND_SOLE_VERTICES:]))
-        carriers = torch.nonzero(body.keypoint_weights.abs().sum(dim=0) > 0)[:, 0]
-        support, place = torch.cat((ends, carriers, surface_points)).unique(return_inverse=True)
-        self._ends, self._surface = place[: len(ends)], place[len(ends) + len(carriers) :]
-        self._template, self._shapes = body.template_vertices[support], body.vertex_shapes[:, support]
-        self._keypoint_weights = body.keypoint_weights[:, support]
+        points = _Affine(body.template_vertices, body.vertex_shapes)
+        nearest = self._nearest_joint()
+        self._ends = points.of(ends)
         self.point_names = (*body.keypoint_names, *KNUCKLES)
+        carriers = torch.nonzero(body.keypoint_weights.abs().sum(dim=0) > 0)[:, 0]
+        carried = body.keypoint_weights[:, carriers, None] * _shares(body, nearest, carriers)
+        self._keypoints, self._keypoint_shares = points.of(carriers).summed(carried), carried.sum(dim=1)
         self._knuckles = [body.bone(bone) for bone in KNUCKLES.values()]
-        self._knuckle_joints = self._nearest_joint()[self._knuckles]
-        share = torch.zeros(len(support), len(FIT_JOINTS), device=body.device)
-        share.scatter_add_(1, self._nearest_joint()[body.skin_bones[support]], body.skin_weights[support])
-        self._share = share
+        self._knuckle_joints = nearest[self._knuckles]
+        self._surface, self._surface_shares = points.of(surface_points), _shares(body, nearest, surface_points)
         adult = body.rest(torch.tensor(ADULT, device=body.device)).vertices
         normals = vertex_normals(adult, body.faces)[surface_points]
         directions = torch.cat((normals, torch.zeros_like(normals[:, :1])), dim=1)
-        self.surface_normals: Float[Tensor, "s a 4"] = share[self._surface, :, None] * directions[:, None]
+        self.surface_normals: Float[Tensor, "s a 4"] = self._surface_shares[..., None] * directions[:, None]
 
     def _nearest_joint(self) -> Int[Tensor, "j"]:
         """For every bone, the nearest moving joint among itself and its ancestors."""
@@ -87,16 +86,16 @@ class ArticulatedBody:
     def moments(self, phenotype: Float[Tensor, "6"]) -> Moments:
         """The moments of a shape, scaled to the body's height; differentiable."""
         coefficients = self.body.shape_coefficients(phenotype[None])[0]
-        vertices = self._template + torch.einsum("a,avd->vd", coefficients, self._shapes)
         heads = self.body.rest_heads(phenotype[None])[0]
-        height = vertices[self._ends, 2].max() - vertices[self._ends, 2].min()
-        scale = self.height_m / height
-        points = torch.cat((vertices * scale, torch.ones_like(vertices[:, :1])), dim=1)
-        keypoints = torch.einsum("kv,va,vd->kad", self._keypoint_weights, self._share, points)
+        ends_z = self._ends.at(coefficients)[:, 2]
+        scale = self.height_m / (ends_z.max() - ends_z.min())
+        keypoints = torch.cat((self._keypoints.at(coefficients) * scale, self._keypoint_shares[..., None]), dim=-1)
         knuckles = torch.cat((heads[self._knuckles] * scale, torch.ones_like(heads[: len(KNUCKLES), :1])), dim=1)
         carried = torch.nn.functional.one_hot(self._knuckle_joints, len(FIT_JOINTS)).to(knuckles)
         seen = torch.cat((keypoints, carried[..., None] * knuckles[:, None]))
-        surface = self._share[self._surface, :, None] * points[self._surface, None]
+        points = self._surface.at(coefficients) * scale
+        points = torch.cat((points, torch.ones_like(points[:, :1])), dim=1)
+        surface = self._surface_shares[..., None] * points[:, None]
         return Moments(heads[self.bone_index] * scale, seen, surface)
 
     def transforms(self, moments: Moments, pose: Pose) -> Float[Tensor, "b a 3 4"]:
@@ -142,6 +141,33 @@ def joint_frames(body: BodyModel, phenotype: Float[Tensor, "6"]) -> Float[Tensor
             along = torch.nn.functional.normalize(lower, dim=0)
             frames[a] = torch.stack((bend, along, torch.linalg.cross(bend, along)), dim=1)
     return frames
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """Points that are affine in the shape's coefficients."""
+
+    base: Float[Tensor, "*q 3"]
+    slopes: Float[Tensor, "c *q 3"]
+
+    def at(self, coefficients: Float[Tensor, "c"]) -> Float[Tensor, "*q 3"]:
+        """Those of a shape."""
+        return self.base + torch.tensordot(coefficients, self.slopes, dims=1)
+
+    def of(self, some: Int[Tensor, "s"]) -> _Affine:
+        """Some of them."""
+        return _Affine(self.base[some], self.slopes[:, some])
+
+    def summed(self, weights: Float[Tensor, "k q a"]) -> _Affine:
+        """Weighted sums over them, (k a 3)."""
+        bases = torch.einsum("kqa,qd->kad", weights, self.base)
+        return _Affine(bases, torch.einsum("kqa,cqd->ckad", weights, self.slopes).contiguous())
+
+
+def _shares(body: BodyModel, nearest: Int[Tensor, "j"], vertices: Int[Tensor, "v"]) -> Float[Tensor, "v a"]:
+    """How far each vertex moves with each moving joint."""
+    share = torch.zeros(len(vertices), len(FIT_JOINTS), device=body.device)
+    return share.scatter_add_(1, nearest[body.skin_bones[vertices]], body.skin_weights[vertices])
 
 
 def _levels(parents: list[int]) -> list[list[int]]:

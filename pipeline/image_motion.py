@@ -81,10 +81,8 @@ def _shift(search: cv2.DISOpticalFlow, this: _Look, following: _Look, window: np
     width, height = max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1)
     pictures, inside = [], []
     for look in (this, following):
-        grey, alpha = (
-            cv2.resize(image[top:bottom, left:right], (width, height), interpolation=cv2.INTER_AREA)
-            for image in (look.grey, look.alpha)
-        )
+        grey = cv2.resize(look.grey[top:bottom, left:right], (width, height), interpolation=cv2.INTER_AREA)
+        alpha = cv2.resize(look.alpha[top:bottom, left:right], (width, height), interpolation=cv2.INTER_NEAREST)
         inside.append(alpha >= OPAQUE)
         pictures.append(np.where(inside[-1], grey, GREY).astype(np.uint8))
     first, second = pictures
