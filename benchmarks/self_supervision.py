@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
+from unittest.mock import patch
 
 import torch
 import typer
@@ -22,8 +23,11 @@ from clip_scores import Score, Unlabelled, correspondence_errors, mean_score, re
 from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import load_weights
 from dancedepth.models.hdnet import HDNet
+from dancedepth.models.pose_energy import FitWeights
 from dancedepth.models.weights import cache_folder
+from dancedepth.pipeline import body_motion
 from dancedepth.pipeline.adaptation import adapt
+from dancedepth.pipeline.config import BodyMotionConfig
 from dancedepth.pipeline.records import Silent
 from dancedepth.pipeline.storage import read_json, write_json
 from dancedepth.pipeline.training.clip_pairs import find_pairs
@@ -33,7 +37,8 @@ from dancedepth.pipeline.training.objective import Scores
 from dancedepth.pipeline.training.video_pairs import ClipReport, prepare_videos
 from pair_ceiling import ceiling, true_pairs
 
-START, SUPERVISED, ADAPT = "the weights as given", "supervised only", "adapted to each clip (`--adapt`)"
+START, STILL = "the weights as given", "the same, the body fitted without optical flow"
+SUPERVISED, ADAPT = "supervised only", "adapted to each clip (`--adapt`)"
 TOLD = "adapted, correspondences from the truth"
 DEFAULT = PairLossConfig()
 ANCHORED = replace(DEFAULT, warp=0, photometric=0, turned_normals=0, agreement=0, smoothness=0)
@@ -144,12 +149,21 @@ def _cells(
 ) -> Iterator[tuple[str, int, Callable[[], Score]]]:
     """Row, seed, and what makes the score."""
     yield START, 0, lambda: _scored(load_weights(experiment.weights)[0], clips)
+    yield STILL, 0, lambda: _scored(load_weights(experiment.weights)[0], [_without_flow(clip) for clip in clips])
     for seed in range(seeds):
         yield SUPERVISED, seed, lambda seed=seed: _scored(experiment.train(SUPERVISED, seed, None), clips)
         for name, lesson in LESSONS.items():
             yield name, seed, lambda n=name, s=seed, w=lesson: _scored(experiment.train(n, s, w), clips)
         yield ADAPT, seed, lambda seed=seed: _adapted(experiment, clips, seed)
         yield TOLD, seed, lambda seed=seed: _adapted(experiment, clips, seed, told=True)
+
+
+def _without_flow(clip: Unlabelled) -> Unlabelled:
+    """The clip with a body that was not told how the picture moves."""
+    config, camera = BodyMotionConfig(), clip.motion.camera
+    with patch.object(body_motion, "FitWeights", partial(FitWeights, image_motion=0.0)):
+        motion = body_motion.fit_body(clip.frames, clip.tracks, clip.mattes, clip.body, camera, config, Silent())
+    return replace(clip, motion=motion)
 
 
 def _scored(net: HDNet, clips: list[Unlabelled]) -> Score:
@@ -169,14 +183,15 @@ def _adapted(experiment: Experiment, clips: list[Unlabelled], seed: int, told: b
 
 def markdown(results: dict[str, dict[str, float]]) -> str:
     """One row a kind of training: means over clips and seeds, the spread over seeds, change against its reference."""
-    rows: dict[str, list[Score]] = {}
+    rows: dict[str, list[Score]] = {name: [] for name in (START, STILL, SUPERVISED, *LESSONS, ADAPT, TOLD)}
     for cell, values in results.items():
         if " / " in cell:
-            rows.setdefault(cell.rsplit(" / ", 1)[0], []).append(Score(**values))
+            rows[cell.rsplit(" / ", 1)[0]].append(Score(**values))
+    rows = {name: scores for name, scores in rows.items() if scores}
     titles = ("normals, deg", "depth, mm after one scale", "depth, mm after a scale a frame", "depth's normals, deg")
     lines = ["| training | seeds | " + " | ".join(titles) + " |", "|---|---:|" + "---:|" * len(titles)]
     for name, scores in rows.items():
-        reference = rows.get(START if name in (START, SUPERVISED, ADAPT, TOLD) else SUPERVISED, scores)
+        reference = rows.get(START if name in (START, STILL, SUPERVISED, ADAPT, TOLD) else SUPERVISED, scores)
         columns = [_column(_values(scores, k), _values(reference, k)) for k in asdict(scores[0])]
         lines.append(f"| {name} | {len(scores)} | " + " | ".join(columns) + " |")
     return "\n".join(lines) + "\n"
