@@ -22,7 +22,7 @@ import typer
 from clip_scores import Score, Unlabelled, correspondence_errors, mean_score, render_clips, score, unlabelled_clips
 from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import load_weights
-from dancedepth.models.hdnet import HDNet
+from dancedepth.models.hdnet import HDNet, has_bfloat16
 from dancedepth.models.pose_energy import FitWeights
 from dancedepth.models.weights import cache_folder
 from dancedepth.pipeline import body_motion
@@ -84,6 +84,7 @@ class Experiment:
             preset=made.preset,
             steps=self.steps,
             batch=4,
+            precision="bf16-mixed" if has_bfloat16(torch.device("cpu")) else "32-true",
             learning_rate=LEARNING_RATE,
             warmup=max(1, self.steps // 10),
             validate_every=self.steps,
