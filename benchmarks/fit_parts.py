@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
-from unittest.mock import patch
 
 import numpy as np
 import typer
 from dancedepth.models import metrics
 from dancedepth.models.pose_energy import FitWeights
-from dancedepth.pipeline import body_motion, evaluation, storage
+from dancedepth.pipeline import evaluation, storage
+from dancedepth.pipeline.body_motion import USUAL_WEIGHTS, fit_body
 from dancedepth.pipeline.config import BodyMotionConfig, RunConfig
 from dancedepth.pipeline.ingredients import find_ingredients
 from dancedepth.pipeline.records import BodyMotion, Silent, Tracks
@@ -46,7 +45,7 @@ class FitScores:
 class Variant:
     """What is left out."""
 
-    weights: Callable[[], FitWeights] = FitWeights
+    weights: FitWeights = USUAL_WEIGHTS
     tracks: Callable[[Tracks], Tracks] = lambda tracks: tracks
 
 
@@ -57,10 +56,10 @@ def _without_landmarks(tracks: Tracks) -> Tracks:
 
 VARIANTS = {
     "all parts": Variant(),
-    "without optical flow": Variant(partial(FitWeights, image_motion=0.0)),
-    "without mattes": Variant(partial(FitWeights, outside=0.0, outline=0.0)),
+    "without optical flow": Variant(FitWeights(image_motion=0.0)),
+    "without mattes": Variant(FitWeights(outside=0.0, outline=0.0)),
     "without landmarks": Variant(tracks=_without_landmarks),
-    "without smoothness": Variant(partial(FitWeights, acceleration=0.0, turning=0.0)),
+    "without smoothness": Variant(FitWeights(acceleration=0.0, turning=0.0)),
 }
 
 
@@ -75,16 +74,16 @@ def fit_parts(
     for clip in clips:
         material = material_of_run(*(Path(part) for part in clip.split("=")))
         for name, variant in VARIANTS.items():
-            with patch.object(body_motion, "FitWeights", variant.weights):
-                motion = body_motion.fit_body(
-                    material.frames,
-                    variant.tracks(material.tracks),
-                    material.mattes,
-                    body,
-                    material.motion.camera,
-                    BodyMotionConfig(),
-                    Silent(),
-                )
+            motion = fit_body(
+                material.frames,
+                variant.tracks(material.tracks),
+                material.mattes,
+                body,
+                material.motion.camera,
+                BodyMotionConfig(),
+                Silent(),
+                variant.weights,
+            )
             rows[name].append(scored(motion, material))
             print(clip.split("=")[0], name, rows[name][-1], flush=True)  # noqa: T201 (a program of its own)
     storage.write_json(out / "fit.json", {name: [asdict(one) for one in found] for name, found in rows.items()})

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
-from unittest.mock import patch
 
 import torch
 import typer
@@ -25,8 +24,8 @@ from dancedepth.models.checkpoint import load_weights
 from dancedepth.models.hdnet import HDNet, has_bfloat16
 from dancedepth.models.pose_energy import FitWeights
 from dancedepth.models.weights import cache_folder
-from dancedepth.pipeline import body_motion
 from dancedepth.pipeline.adaptation import adapt
+from dancedepth.pipeline.body_motion import fit_body
 from dancedepth.pipeline.config import BodyMotionConfig
 from dancedepth.pipeline.records import Silent
 from dancedepth.pipeline.storage import read_json, write_json
@@ -161,9 +160,8 @@ def _cells(
 
 def _without_flow(clip: Unlabelled) -> Unlabelled:
     """The clip with a body that was not told how the picture moves."""
-    config, camera = BodyMotionConfig(), clip.motion.camera
-    with patch.object(body_motion, "FitWeights", partial(FitWeights, image_motion=0.0)):
-        motion = body_motion.fit_body(clip.frames, clip.tracks, clip.mattes, clip.body, camera, config, Silent())
+    seen = (clip.frames, clip.tracks, clip.mattes, clip.body, clip.motion.camera)
+    motion = fit_body(*seen, BodyMotionConfig(), Silent(), FitWeights(image_motion=0.0))
     return replace(clip, motion=motion)
 
 

@@ -91,6 +91,7 @@ def _visible(
 ) -> Bool[Tensor, "n s"]:
     facing = -(normals_cam * normalize(points_cam, dim=-1)).sum(dim=-1)
     z = points_cam[..., 2].clamp_min(0.2)
-    near = torch.cdist(project(points_cam, camera), project(points_cam, camera)) * z[:, None] / camera.focal_px
+    pixels = project(points_cam, camera)
+    near = torch.cdist(pixels, pixels) * z[:, None] / camera.focal_px
     hidden = ((near < NEXT_TO_M) & (z[:, None] < z[:, :, None] - BEFORE_M)).any(dim=-1)
     return (facing > LEAST_FACING) & ~hidden

@@ -135,7 +135,7 @@ class Energy:
         """Surface points move in the image as the picture does there; of the frames that `moves` begin in."""
         count = len(moves.shift_px)
         pixels = project(surface_cam, self.camera)
-        missed_px = pixels[moves.frames :][:count] - pixels[:count] - moves.shift_px
+        missed_px = pixels[moves.frames :] - pixels[:count] - moves.shift_px
         metres_per_px = surface_cam[:count, :, 2].detach().clamp_min(0.2) / self.camera.focal_px
         spread = self.weights.image_motion_spread_m * (1 + FLOW_DRIFT * (moves.frames - 1))
         missed = _length_squared(missed_px) * (metres_per_px / spread).square()

@@ -31,6 +31,7 @@ SURE = 0.3
 """Keypoints below this confidence are not used."""
 VAGUE_M = 0.05
 """Observations that spread by this much say nothing of how well the fit meets what was seen."""
+USUAL_WEIGHTS = FitWeights()
 ENOUGH_KEYPOINTS = 6
 """A frame with fewer sure keypoints is interpolated, not fitted."""
 
@@ -43,6 +44,7 @@ def fit_body(
     camera: Camera,
     config: BodyMotionConfig,
     observer: Observer,
+    weights: FitWeights = USUAL_WEIGHTS,
 ) -> BodyMotion:
     """Fit the body to the dancer's keypoints, landmarks, mattes and optical flow; one pass over the frames.
 
@@ -59,7 +61,7 @@ def fit_body(
     height_m = config.height_m or body.rest(torch.tensor(ADULT, device=body.device)).height_m
     points, outline_weight = silhouette_points(body)
     model = ArticulatedBody(body, height_m, points)
-    energy = Energy(model, camera, FitWeights())
+    energy = Energy(model, camera, weights)
     seen = with_landmarks(keypoints, _landmarks(tracks.dancer, fitted, model), camera)
     steps = config.search_steps + config.keypoint_steps + config.matte_steps
     observer.stage_started("body motion", len(tracks.times_s) - 1 + steps)
