@@ -35,15 +35,15 @@ def load_body(folder: Path, device: torch.device | str = "cpu") -> BodyModel:
     path = folder / BODY_FILE
     if not path.exists():
         build_body_file(path)
-    return _read_body(path).to(device)
+    return _read_body(path, str(device))
 
 
 @cache
-def _read_body(path: Path) -> BodyModel:
+def _read_body(path: Path, device: str) -> BodyModel:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
         names = file.metadata()
-    return BodyModel(tensors, names["bone_names"].split(), names["keypoint_names"].split())
+    return BodyModel(tensors, names["bone_names"].split(), names["keypoint_names"].split()).to(device)
 
 
 def build_body_file(path: Path) -> None:

@@ -12,7 +12,7 @@ from dancedepth.models.hdnet import PRESETS
 from dancedepth.pipeline.errors import UsageError
 
 OPTIMIZERS = ("adamw", "muon")
-NETWORKS = ("both", "normals")
+NETWORKS = ("both", "normals", "depth")
 
 
 def _require(condition: bool, option: str, what: str) -> None:
@@ -159,7 +159,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     networks: str = "both"
-    """`both`, or `normals`: the depth network stays as it is, and a step takes half the time."""
+    """`both`, or `normals` or `depth`: the other stays as it is, and a step takes half the time."""
     init: str | None = None
     """Weights to start from, a file that `dancedepth train` wrote; None: untaught networks."""
     videos: VideosConfig = field(default_factory=VideosConfig)
@@ -168,7 +168,7 @@ class TrainConfig:
         _require(self.preset in PRESETS, "preset", f"there is no preset {self.preset!r}; there is {', '.join(PRESETS)}")
         _require(self.steps >= 1 and self.batch >= 1, "steps", "steps and batch are 1 or more")
         _require(self.optimizer in OPTIMIZERS, "optimizer", f"there is {' and '.join(OPTIMIZERS)}")
-        _require(self.networks in NETWORKS, "networks", f"there is {' and '.join(NETWORKS)}")
+        _require(self.networks in NETWORKS, "networks", f"there is {', '.join(NETWORKS)}")
         _require(0 <= self.ema < 1, "ema", "the average keeps a share between 0 and 1")
         _require(0 <= self.seed < 1000, "seed", "a training's seed lies between 0 and 999")
 

@@ -124,10 +124,11 @@ class _Training:
         self.lessons = VideoLessons(clips, config, fabric, taught)
         self.average = HDNet(config.preset).to(fabric.device).to(memory_format=torch.channels_last)
         self.average.load_state_dict(net.state_dict())
-        net.depth_net.requires_grad_(config.networks == "both")
+        net.normal_net.requires_grad_(config.networks != "depth")
+        net.depth_net.requires_grad_(config.networks != "normals")
         optimizer = optimizer_for(net, config)
         self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.net, self.optimizer = fabric.setup(_Flat(net, config.networks == "both"), optimizer)
+        self.net, self.optimizer = fabric.setup(_Flat(net, config.networks != "normals"), optimizer)
         self.step = 0
         self.scores: Scores | None = None
         self.diary = Diary(out, enabled=fabric.is_global_zero)

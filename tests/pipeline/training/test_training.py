@@ -59,17 +59,18 @@ def test_cut_off_and_resumed_is_as_if_never_cut_off(tmp_path: Path, people: Path
         train(replace(config, batch=1), tmp_path / "whole", cache_folder(), Recorder(), people, "cpu")
 
 
+@pytest.mark.parametrize("networks", ["normals", "depth"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_normal_network_can_be_taught_alone(tmp_path: Path, people: Path, optimizer: str) -> None:
+def test_one_network_can_be_taught_alone(tmp_path: Path, people: Path, optimizer: str, networks: str) -> None:
     config = replace(CONFIG, optimizer=optimizer)
     train(config, tmp_path / "both", cache_folder(), Recorder(), people, "cpu")
-    alone = replace(config, networks="normals", init=str(tmp_path / "both" / "weights.safetensors"), seed=1)
+    alone = replace(config, networks=networks, init=str(tmp_path / "both" / "weights.safetensors"), seed=1)
     train(alone, tmp_path / "alone", cache_folder(), Recorder(), people, "cpu")
     before, after = weights_of(tmp_path / "both"), weights_of(tmp_path / "alone")
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {"normal_net"}
-    with pytest.raises(UsageError, match="both and normals"):
-        replace(CONFIG, networks="depth")
+    assert changed == {{"normals": "normal_net", "depth": "depth_net"}[networks]}
+    with pytest.raises(UsageError, match="both, normals, depth"):
+        replace(CONFIG, networks="color")
 
 
 def test_another_seed_draws_other_samples() -> None:
