@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from dancedepth.models.articulated import ArticulatedBody, moved
@@ -23,7 +25,9 @@ from dancedepth.models.silhouettes import Silhouettes, silhouette, stack
 from dancedepth.pipeline.config import BodyMotionConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.image_motion import find_image_motion
-from dancedepth.pipeline.records import BodyMotion, FrameSource, ImageSequence, Observer, Track, Tracks
+from dancedepth.pipeline.lookahead import meanwhile
+from dancedepth.pipeline.records import BodyMotion, Frame, FrameSource, ImageSequence, Observer, Track, Tracks
+from dancedepth.pipeline.threads import one_thread_an_operation
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -63,14 +67,17 @@ def fit_body(
     model = ArticulatedBody(body, height_m, points)
     energy = Energy(model, camera, weights)
     seen = with_landmarks(keypoints, _landmarks(tracks.dancer, fitted, model), camera)
-    steps = config.search_steps + config.keypoint_steps + config.matte_steps
-    observer.stage_started("body motion", len(tracks.times_s) - 1 + steps)
-    flow = find_image_motion(frames, tracks.dancer, mattes, observer, body.device)
-    first = search_headings(energy, seen, config.search_steps, observer.advanced)
-    start = ClipFit(first, torch.tensor(ADULT, device=body.device))
-    rough = fit_clip(energy, seen, start, steps=config.keypoint_steps, advanced=observer.advanced)
-    pictures = Pictures(_silhouettes(tracks.dancer, mattes, body.device), outline_weight, flow)
-    fit = fit_clip(energy, seen, rough, pictures, config.matte_steps, observer.advanced)
+    observer.stage_started("body motion", config.search_steps + config.keypoint_steps + config.matte_steps)
+
+    def look(frames: Iterable[Frame]) -> Pictures:
+        flow = find_image_motion(frames, tracks.dancer, mattes, body.device)
+        return Pictures(_silhouettes(tracks.dancer, mattes, body.device), outline_weight, flow)
+
+    with one_thread_an_operation(), meanwhile(look, frames) as pictures:
+        first = search_headings(energy, seen, config.search_steps, observer.advanced)
+        start = ClipFit(first, torch.tensor(ADULT, device=body.device))
+        rough = fit_clip(energy, seen, start, steps=config.keypoint_steps, advanced=observer.advanced)
+        fit = fit_clip(energy, seen, rough, pictures.result(), config.matte_steps, observer.advanced)
     return _motion(fit, model, seen, fitted, camera, tracks)
 
 

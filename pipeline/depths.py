@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,15 +16,20 @@ from dancedepth.models.hdnet import HDNet, person_mask
 from dancedepth.models.inputs import Crop, NetworkInput, PosedBody, prepare_input, stack_inputs
 from dancedepth.models.paste_back import Geometry, paste_back
 from dancedepth.models.silhouettes import OPAQUE
-from dancedepth.pipeline.lookahead import ahead
+from dancedepth.pipeline.lookahead import side_by_side
 from dancedepth.pipeline.records import BodyMotion, Frame, FrameSource, GeometrySequence, ImageSequence, Observer
 from dancedepth.pipeline.storage import read_depth, read_mask, read_normals, write_depth, write_mask, write_normals
+from dancedepth.pipeline.threads import one_thread_an_operation
 from dancedepth.pipeline.workspace import RunFolder
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-AT_ONCE = {"cpu": 1, "cuda": 8}
-"""Frames in a batch: a processor gains nothing from more than one."""
+Item = TypeVar("Item")
+
+FRAMES_A_BATCH = {"cpu": 1, "cuda": 8}
+"""A processor gains nothing from more than one."""
+CUDA_WORKERS = 2
+"""While the device computes one batch, another is prepared or written."""
 
 
 def body_depths(
@@ -35,8 +39,11 @@ def body_depths(
     rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
     indices = [index for index in mattes.indices if motion.fitted[index]]
     observer.stage_started("depths", len(indices))
-    found = ((index, _body_geometry(motion, index, rest, body, mattes.load(index))) for index in indices)
-    return _written(found, folder, observer)
+
+    def look(index: int) -> list[_Images]:
+        return [_body_geometry(motion, index, rest, body, mattes.load(index))]
+
+    return _written(look, indices, None, folder, observer)
 
 
 def _body_geometry(
@@ -51,7 +58,7 @@ def _body_geometry(
         inside = alpha[window] >= OPAQUE
         depth[window] = maps.depth_m.cpu().numpy() * inside
         normals[window] = maps.normals.cpu().numpy() * inside[..., None]
-    return _Images(depth, normals)
+    return _Images(index, depth, normals)
 
 
 def network_depths(
@@ -66,13 +73,15 @@ def network_depths(
     """Write the networks' depth, normals and confidence of every frame that has a matte and a fitted body."""
     rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
     indices = {index for index in mattes.indices if motion.fitted[index]}
+    device = next(net.parameters()).device
     observer.stage_started("depths", len(indices))
-    prepared = (
-        _prepared(frame, mattes.load(frame.index), posed_body(motion, frame.index, body, rest), motion.camera, net)
-        for frame in frames
-        if frame.index in indices
-    )
-    return _written(_predicted(prepared, net), folder, observer)
+
+    def look(some: tuple[Frame, ...]) -> list[_Images]:
+        return _seen(some, motion, mattes, body, rest, net)
+
+    used = (frame for frame in frames if frame.index in indices)
+    batches = _batched(used, FRAMES_A_BATCH[device.type])
+    return _written(look, batches, CUDA_WORKERS if device.type == "cuda" else None, folder, observer)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,25 @@ class _Prepared:
     matte: UInt8[Tensor, "h w"]
 
 
+def _seen(
+    some: Sequence[Frame], motion: BodyMotion, mattes: ImageSequence, body: BodyModel, rest: RestBody, net: HDNet
+) -> list[_Images]:
+    """Frames through the networks, all at once; those whose matte is empty are left out."""
+    each = (
+        _prepared(frame, mattes.load(frame.index), posed_body(motion, frame.index, body, rest), motion.camera, net)
+        for frame in some
+    )
+    prepared = [one for one in each if one is not None]
+    if not prepared:
+        return []
+    said = net.infer(stack_inputs([one.given for one in prepared]))
+    images = []
+    for row, one in enumerate(prepared):
+        maps = (said.depth[row], said.normals[row], said.confidence[row], person_mask(one.given)[0])
+        images.append(_images(one.index, paste_back(*maps, one.crop, one.posed, one.matte)))
+    return images
+
+
 def _prepared(
     frame: Frame, alpha: UInt8[np.ndarray, "h w"], posed: PosedBody, camera: Camera, net: HDNet
 ) -> _Prepared | None:
@@ -96,50 +124,56 @@ def _prepared(
     return None if found is None else _Prepared(frame.index, *found, posed, matte)
 
 
-def _predicted(prepared: Iterable[_Prepared | None], net: HDNet) -> Iterator[tuple[int, _Images]]:
-    """Frames through the networks, as many at once as the device is quickest with."""
-    at_once = AT_ONCE[next(net.parameters()).device.type]
-    with ahead(one for one in prepared if one is not None) as waiting:
-        while some := list(islice(waiting, at_once)):
-            said = net.infer(stack_inputs([one.given for one in some]))
-            for row, one in enumerate(some):
-                maps = (said.depth[row], said.normals[row], said.confidence[row], person_mask(one.given)[0])
-                yield one.index, _images(paste_back(*maps, one.crop, one.posed, one.matte))
-
-
-def _images(found: Geometry) -> _Images:
+def _images(index: int, found: Geometry) -> _Images:
     confidence = (found.confidence * 255).round().to(torch.uint8)
-    return _Images(found.depth_m.cpu().numpy(), found.normals.cpu().numpy(), confidence.cpu().numpy())
+    return _Images(index, found.depth_m.cpu().numpy(), found.normals.cpu().numpy(), confidence.cpu().numpy())
 
 
 @dataclass(frozen=True)
 class _Images:
     """One frame's geometry, as it is written."""
 
+    index: int
     depth_m: Float[np.ndarray, "h w"]
     normals: Float[np.ndarray, "h w 3"]
     confidence: UInt8[np.ndarray, "h w"] | None = None
 
-    def write(self, folder: RunFolder, index: int) -> None:
-        write_depth(folder.depth(index), self.depth_m, folder.images)
-        write_normals(folder.normals(index), self.normals, folder.images)
+    def write(self, folder: RunFolder) -> None:
+        write_depth(folder.depth(self.index), self.depth_m, folder.images)
+        write_normals(folder.normals(self.index), self.normals, folder.images)
         if self.confidence is not None:
-            write_mask(folder.confidence(index), self.confidence, folder.images)
+            write_mask(folder.confidence(self.index), self.confidence, folder.images)
 
 
-def _written(found: Iterable[tuple[int, _Images]], folder: RunFolder, observer: Observer) -> GeometrySequence:
-    """Write what there is to write; encoding keeps one core busy while the next frame is made."""
+def _written(
+    look: Callable[[Item], list[_Images]],
+    items: Iterable[Item],
+    workers: int | None,
+    folder: RunFolder,
+    observer: Observer,
+) -> GeometrySequence:
+    """Write what is seen in the items, many of them at once: so many, or as many as torch has threads."""
+
+    def seen_and_written(item: Item) -> list[int]:
+        images = [one for one in look(item) if one.depth_m.any()]
+        for one in images:
+            one.write(folder)
+        return [one.index for one in images]
+
     written = []
-    with ThreadPoolExecutor(max_workers=1) as writer:
-        saved: Future[Any] = writer.submit(int)
-        for index, images in found:
-            saved.result()
-            if images.depth_m.any():
-                saved = writer.submit(images.write, folder, index)
+    with one_thread_an_operation() as threads, side_by_side(seen_and_written, items, workers or threads) as done:
+        for indices in done:
+            for index in indices:
                 written.append(index)
-            observer.advanced()
-        saved.result()
+                observer.advanced()
     return load_geometry(folder, tuple(written))
+
+
+def _batched(items: Iterable[Item], count: int) -> Iterator[tuple[Item, ...]]:
+    """Of Python 3.12's itertools."""
+    source = iter(items)
+    while some := tuple(islice(source, count)):
+        yield some
 
 
 def posed_body(motion: BodyMotion, index: int, body: BodyModel, rest: RestBody) -> PosedBody:

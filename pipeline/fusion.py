@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +30,7 @@ from dancedepth.pipeline.records import (
 )
 from dancedepth.pipeline.skirt_evidence import find_hem
 from dancedepth.pipeline.surfacing import surface_from
+from dancedepth.pipeline.threads import one_thread_an_operation
 from jaxtyping import Float
 
 BLURRED_WEIGHT = 0.1
@@ -112,7 +112,7 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
     chosen = choose_keyframes(usable, inputs.tracks, motion, config.texture_views) if usable else set()
     kept: list[Keyframe] = []
     with (
-        _one_thread_an_operation(),
+        one_thread_an_operation(),
         integrating(volume) as integrator,
         ahead(_loaded(inputs.frames, inputs.mattes, inputs.geometry, set(usable))) as loaded,
         ahead(_looks(loaded, motion, proxy, config, chosen)) as looks,
@@ -148,14 +148,3 @@ def _loaded(
             sure = None if geometry.confidence is None else geometry.confidence.load(frame.index)
             depth_m, alpha = geometry.depth.load(frame.index), mattes.load(frame.index)
             yield _Loaded(frame.index, FrameImages(frame.rgb, alpha, depth_m, sure))
-
-
-@contextmanager
-def _one_thread_an_operation() -> Iterator[None]:
-    """Reading, viewing and integrating keep the cores busy beside one another; what they do is too small to share."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from dancedepth.models.image_motion import ImageMotion
 from dancedepth.pipeline.lookahead import ahead
-from dancedepth.pipeline.records import FrameSource, ImageSequence, Observer, Track
+from dancedepth.pipeline.records import Frame, ImageSequence, Track
 from jaxtyping import Float, UInt8
 
 GRID = 96
@@ -38,7 +38,7 @@ class _Look:
 
 
 def find_image_motion(
-    frames: FrameSource, dancer: Track, mattes: ImageSequence, observer: Observer, device: torch.device | str = "cpu"
+    frames: Iterable[Frame], dancer: Track, mattes: ImageSequence, device: torch.device | str = "cpu"
 ) -> ImageMotion:
     """The dancer's flow from every frame to the next, where both have a matte; one pass over the frames."""
     count = len(dancer.found)
@@ -51,12 +51,11 @@ def find_image_motion(
                 if min(window[2:] - window[:2]) >= LEAST_SIDE_PX:
                     shift[index] = _shift(search, this, following, window)
                     origin[index], size[index] = window[:2], window[2:] - window[:2]
-            observer.advanced()
     parts = (torch.from_numpy(part.astype(np.float32)).to(device) for part in (shift, origin, size))
     return ImageMotion(*parts)
 
 
-def _looks(frames: FrameSource, dancer: Track, mattes: ImageSequence) -> Iterator[_Look | None]:
+def _looks(frames: Iterable[Frame], dancer: Track, mattes: ImageSequence) -> Iterator[_Look | None]:
     with_matte = set(mattes.indices)
     for frame in frames:
         if frame.index in with_matte and dancer.found[frame.index]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -47,11 +47,14 @@ def cut_out(
     window = dancer_window(tracks)
     matting.reset()
     indices = []
-    with ahead(_shown(frames, window, config.work_side_px)) as early:
-        for index, seen in early:
-            alpha = _window_alpha(seen, window, tracks.frame_size, matting, WARM_UP if index == 0 else 1)
+    size = tracks.frame_size
+    with (
+        ahead(_shown(frames, window, config.work_side_px)) as shown,
+        ahead(_cut_windows(shown, matting)) as cut,
+    ):
+        for index, window_alpha in cut:
             if tracks.dancer.found[index]:
-                alpha = restrict_to_dancer(alpha, tracks, index)
+                alpha = restrict_to_dancer(_in_the_image(window_alpha, window, size), tracks, index)
                 if _covers(alpha, tracks, index):
                     write_mask(folder.mask(index), alpha, folder.images)
                     indices.append(index)
@@ -93,18 +96,25 @@ def _shown(
         yield frame.index, crop if scale == 1 else cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
 
 
-def _window_alpha(
-    seen: UInt8[np.ndarray, "y x 3"],
-    window: tuple[slice, slice],
-    frame_size: tuple[int, int],
-    matting: Matting,
-    passes: int,
-) -> UInt8[np.ndarray, "h w"]:
+def _cut_windows(
+    shown: Iterable[tuple[int, UInt8[np.ndarray, "y x 3"]]], matting: Matting
+) -> Iterator[tuple[int, UInt8[np.ndarray, "y x"]]]:
+    for index, seen in shown:
+        yield index, _window_alpha(seen, matting, WARM_UP if index == 0 else 1)
+
+
+def _window_alpha(seen: UInt8[np.ndarray, "y x 3"], matting: Matting, passes: int) -> UInt8[np.ndarray, "y x"]:
     height, width = seen.shape[:2]
     missing = (max(0, LEAST_SIDE_PX - height), max(0, LEAST_SIDE_PX - width))
     padded = cv2.copyMakeBorder(seen, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE) if any(missing) else seen
     for _ in range(passes):
         alpha = matting.alpha(padded)[:height, :width]
+    return alpha
+
+
+def _in_the_image(
+    alpha: UInt8[np.ndarray, "y x"], window: tuple[slice, slice], frame_size: tuple[int, int]
+) -> UInt8[np.ndarray, "h w"]:
     full = np.zeros(frame_size[::-1], np.uint8)
     size = full[window].shape
     full[window] = alpha if size == alpha.shape else cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_LINEAR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,9 @@ from dancedepth.pipeline.config import TracksConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.glimpses import BackgroundMotion, Glimpse, glimpse
 from dancedepth.pipeline.identities import find_people
-from dancedepth.pipeline.records import FrameSource, Observer, Track, Tracks
+from dancedepth.pipeline.lookahead import ahead
+from dancedepth.pipeline.records import Frame, FrameSource, Observer, Track, Tracks
+from dancedepth.pipeline.threads import one_thread_an_operation
 from jaxtyping import Float, UInt8
 
 LEAST_FRAMES = 2
@@ -38,12 +41,13 @@ def track_people(
     shifts: list[float] = []
     background = BackgroundMotion()
     detector.reset()
-    for frame in frames:
-        detections = _marked(detector.detect(frame.rgb), frame.rgb, landmarks)
-        seen.append([glimpse(frame.index, frame.rgb, detection) for detection in detections])
-        shifts.append(background.update(frame.rgb, detections))
-        times_s.append(frame.time_s)
-        observer.advanced()
+    with one_thread_an_operation(), ahead(frames) as decoded, ahead(_detected(decoded, detector)) as looks:
+        for frame, found in looks:
+            detections = _marked(found, frame.rgb, landmarks)
+            seen.append([glimpse(frame.index, frame.rgb, detection) for detection in detections])
+            shifts.append(background.update(frame.rgb, detections))
+            times_s.append(frame.time_s)
+            observer.advanced()
     times = np.array(times_s)
     people = find_people(seen, times)
     where = str(frames.info.path)
@@ -59,6 +63,11 @@ def track_people(
     tracks = tuple(_track(people.index(p) + 1, p, len(seen)) for p in kept)
     sharpness = _sharpness(chosen, len(seen))
     return Tracks(times, sharpness, np.array(shifts), tracks, kept.index(chosen), size)
+
+
+def _detected(frames: Iterable[Frame], detector: PersonDetector) -> Iterator[tuple[Frame, list[Detection]]]:
+    for frame in frames:
+        yield frame, detector.detect(frame.rgb)
 
 
 def _marked(

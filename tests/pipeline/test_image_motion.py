@@ -6,7 +6,7 @@ import pytest
 import torch
 from dancedepth.models.image_motion import ImageMotion
 from dancedepth.pipeline.image_motion import GRID, find_image_motion
-from dancedepth.pipeline.records import ImageSequence, Silent, Track
+from dancedepth.pipeline.records import ImageSequence, Track
 
 from tests.scenes import StillFrames
 
@@ -38,7 +38,7 @@ def found(missing: tuple[int, ...] = (), unmatted: tuple[int, ...] = ()) -> Imag
         track.score[index] = 1.0
     indices = tuple(index for index in range(COUNT) if index not in unmatted)
     mattes = ImageSequence(indices, lambda index: pictures[index][1])
-    return find_image_motion(StillFrames([picture for picture, _ in pictures]), track, mattes, Silent())
+    return find_image_motion(StillFrames([picture for picture, _ in pictures]), track, mattes)
 
 
 def test_the_dancer_moves_as_painted_and_the_background_says_nothing() -> None:
@@ -70,5 +70,5 @@ def test_a_picture_that_changes_altogether_is_not_followed() -> None:
     track = Track.unseen(1, 2)
     track.boxes_px[:], track.score[:] = [40, 40, 280, 360], 1.0
     alpha = np.full((HEIGHT, WIDTH), 255, np.uint8)
-    motion = find_image_motion(StillFrames(pictures), track, ImageSequence((0, 1), lambda _: alpha), Silent())
+    motion = find_image_motion(StillFrames(pictures), track, ImageSequence((0, 1), lambda _: alpha))
     assert motion.shift_px[0].isfinite().float().mean() < 0.2

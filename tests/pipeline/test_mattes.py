@@ -171,7 +171,7 @@ class Particular:
 @pytest.mark.parametrize("size", [(1024, 2), (2, 1024), (1, 1), (31, 33)])
 def test_slivers_are_padded_for_the_segmenter(size: tuple[int, int]) -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
-    alpha = _window_alpha(rgb, (slice(0, size[0]), slice(0, size[1])), (size[1], size[0]), Particular(), 1)
+    alpha = _window_alpha(rgb, Particular(), 1)
     np.testing.assert_array_equal(alpha, rgb[..., 0])
 
 
