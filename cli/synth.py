@@ -29,6 +29,9 @@ def synth(
     motion_start: Annotated[float, typer.Option(help="Where in the BVH file to start, seconds.")] = 0.0,
     garments: Annotated[Path | None, typer.Option(help="A folder of MakeHuman clothes/, hair/ and skins/.")] = None,
     garment: Annotated[list[str] | None, typer.Option(help="What to wear of it, by name; may be repeated.")] = None,
+    long_wear: Annotated[
+        bool, typer.Option("--long-wear", help="Fine folds, and for some seeds a dress, an open coat, loose sleeves.")
+    ] = False,
     height: Annotated[float | None, typer.Option(help="The dancer's height in metres.")] = None,
     dataset: Annotated[
         int | None,
@@ -56,6 +59,7 @@ def synth(
         motion_start_s=motion_start,
         garments=garments,
         garment_names=tuple(garment or ()),
+        long_wear=long_wear,
         height_m=height,
     )
     from dancedepth.models.body_file import load_body

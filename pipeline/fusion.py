@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from dancedepth.models.body import BodyModel
@@ -106,14 +106,15 @@ class _Inputs:
 def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
     body, config, device = inputs.body, inputs.config, inputs.device
     rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
-    field = BodyField(body, rest, find_hem(motion, inputs.mattes, usable, body, rest))
+    hem = find_hem(motion, inputs.mattes, usable, body, rest)
+    field = BodyField(body, rest, hem)
     volume, proxy = CanonicalVolume(field, config, device), BodyProxy(field, device)
     gauge = OutlineGauge(field.coarse, motion.camera, device)
     chosen = choose_keyframes(usable, inputs.tracks, motion, config.texture_views) if usable else set()
     kept: list[Keyframe] = []
     with (
-        one_thread_an_operation(),
-        integrating(volume) as integrator,
+        one_thread_an_operation() as threads,
+        integrating(volume, threads) as integrator,
         ahead(_loaded(inputs.frames, inputs.mattes, inputs.geometry, set(usable))) as loaded,
         ahead(_looks(loaded, motion, proxy, config, chosen)) as looks,
     ):
@@ -127,7 +128,8 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
             inputs.observer.advanced()
     if not volume.block_count:
         raise PersonError("no frame shows the dancer's surface", "fusion", "Check masks/ and depth/ of the run.")
-    return surface_from(volume, complete(volume, field, gauge.outline(), config), field, motion, kept, config)
+    surface = surface_from(volume, complete(volume, field, gauge.outline(), config), field, motion, kept, config)
+    return replace(surface, skirt_m=None if hem is None else hem.crotch_z - hem.z)
 
 
 def _looks(

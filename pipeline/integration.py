@@ -58,12 +58,12 @@ class Integrator:
 
 
 @contextmanager
-def integrating(volume: CanonicalVolume) -> Iterator[Integrator]:
-    """An integrator for the volume's device."""
+def integrating(volume: CanonicalVolume, threads: int) -> Iterator[Integrator]:
+    """An integrator for the volume's device; on the CPU, with so many threads."""
     if volume.device.type != "cpu":
         yield Integrator(volume)
         return
-    with ThreadPoolExecutor(torch.get_num_threads()) as workers:
+    with ThreadPoolExecutor(threads) as workers:
         yield Integrator(volume, workers)
 
 

@@ -96,7 +96,8 @@ class QualityRecord:
     `coverage`: share of the surface's area that was seen. `fold_detail`: how much more its normals vary within 3 cm
     than the naked body's (mean squared length of the difference). `flicker_mm`: mean change of the depth from frame to
     frame, measured from the moving surface. `silhouette_iou`: intersection over union of the moving surface and the
-    matte, mean over some frames (all four: `pipeline.surface_quality`).
+    matte, mean over some frames (all four: `pipeline.surface_quality`). `skirt_m`: how far a skirt hangs below the
+    crotch; None where none was recognised (see `pipeline.skirt_evidence`).
     """
 
     reprojection_error_px: float | None
@@ -107,6 +108,7 @@ class QualityRecord:
     fold_detail: float | None = None
     flicker_mm: float | None = None
     silhouette_iou: float | None = None
+    skirt_m: float | None = None
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,8 @@ class Surface:
     """Texture coordinates, 0-1, v up (the texture's first row is v = 1); vertices are split at the atlas's seams."""
     texture: UInt8[np.ndarray, "t t 3"] | None = None
     """Baked colours; None: the surface has its vertex colours only."""
+    skirt_m: float | None = None
+    """How far a skirt hangs below the crotch; None: no skirt was recognised, and each leg has cloth of its own."""
 
 
 @dataclass(frozen=True)

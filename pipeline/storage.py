@@ -211,7 +211,8 @@ TEXTURE_FIELDS = ("uv", "texture")
 def write_surface(path: Path, surface: Surface) -> None:
     """`surface.npz`: everything of the surface, in the body's axes."""
     fields = SURFACE_FIELDS if surface.texture is None else SURFACE_FIELDS + TEXTURE_FIELDS
-    write_arrays(path, **{name: getattr(surface, name) for name in fields})
+    skirt = {} if surface.skirt_m is None else {"skirt_m": np.array(surface.skirt_m)}
+    write_arrays(path, **{name: getattr(surface, name) for name in fields}, **skirt)
 
 
 def read_surface(path: Path) -> Surface:
@@ -220,7 +221,10 @@ def read_surface(path: Path) -> Surface:
     missing = [name for name in SURFACE_FIELDS if name not in arrays]
     if missing:
         raise StorageError(f"this holds no surface (no {missing[0]})", str(path), "Run again with --overwrite.")
-    return Surface(**{name: arrays[name] for name in SURFACE_FIELDS + TEXTURE_FIELDS if name in arrays})
+    skirt_m = float(arrays["skirt_m"]) if "skirt_m" in arrays else None
+    return Surface(
+        **{name: arrays[name] for name in SURFACE_FIELDS + TEXTURE_FIELDS if name in arrays}, skirt_m=skirt_m
+    )
 
 
 def gltf_axes(vectors: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:

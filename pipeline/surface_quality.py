@@ -50,6 +50,7 @@ class SurfaceQuality:
     fold_detail: float
     flicker_mm: float | None
     silhouette_iou: float | None
+    skirt_m: float | None
 
 
 def measure_surface(
@@ -71,6 +72,7 @@ def measure_surface(
         - bending(body_vertices, outer_faces(body_vertices, body_faces)),
         flicker_mm=flicker(whole, motion, depth),
         silhouette_iou=silhouette_iou(whole, motion, mattes),
+        skirt_m=surface.skirt_m,
     )
 
 

@@ -38,6 +38,8 @@ class SynthConfig:
     """A folder of MakeHuman assets (`clothes/`, `hair/`, `skins/`); None: everything is procedural."""
     garment_names: tuple[str, ...] = ()
     """Which of them to wear; empty: drawn by the seed."""
+    long_wear: bool = False
+    """Whether some seeds wear dresses, open coats and loose sleeves, and clothes have fine folds."""
     height_m: float | None = None
     """The dancer's height, from sole to crown without shoes or hair; None: as the body's shape has it."""
     supersampling: int = 2

@@ -52,7 +52,16 @@ def make_scene(config: SynthConfig, body: BodyModel) -> Scene:
         rest = body.scaled_to_height(rest, config.height_m)
     wardrobe = Wardrobe(config.garments) if config.garments is not None else None
     detail = 1 if max(config.width, config.height) < SMALL_IMAGE_PX else 2
-    dressed = dress(body, rest, config.seed, detail, wardrobe, config.garment_names)
+    dressed = dress(
+        body,
+        rest,
+        config.seed,
+        detail,
+        wardrobe,
+        config.garment_names,
+        fine_folds=config.long_wear,
+        long_wear=config.long_wear,
+    )
     moved = _moved(config, body, rest)
     poses = world_poses(body, rest, moved)
     view = frame_dancer(body, rest, poses, (config.width, config.height), config.seed)

@@ -77,6 +77,14 @@ def test_a_skirt_s_hem_is_found_where_it_is(skirt: Scene, body: BodyModel) -> No
     assert 0 <= hem.beside_m.min() <= hem.beside_m.max() < 0.15
 
 
+def test_the_surface_says_how_far_the_skirt_hangs(
+    skirt: Scene, surface: Surface, torn: Surface, body: BodyModel
+) -> None:
+    hem = hem_in(skirt, body)
+    assert hem is not None and surface.skirt_m == pytest.approx(hem.crotch_z - hem.z)
+    assert torn.skirt_m is None
+
+
 def test_trousers_and_bare_legs_are_no_skirt(body: BodyModel) -> None:
     assert hem_in(clothed(body, TROUSERS_SEED), body) is None
     assert hem_in(dancer(body, FRAMES, stepping(FRAMES), CAMERA), body) is None

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,12 @@ def test_surface_round_trip(tmp_path: Path, ball: Surface) -> None:
     again = storage.read_surface(tmp_path / "surface.npz")
     for name in storage.SURFACE_FIELDS:
         np.testing.assert_array_equal(getattr(again, name), getattr(ball, name))
+
+
+@pytest.mark.parametrize("skirt_m", [None, 0.3])
+def test_files_know_whether_there_is_a_skirt(tmp_path: Path, ball: Surface, skirt_m: float | None) -> None:
+    storage.write_surface(tmp_path / "surface.npz", replace(ball, skirt_m=skirt_m))
+    assert storage.read_surface(tmp_path / "surface.npz").skirt_m == skirt_m
 
 
 def test_other_arrays_are_no_surface(tmp_path: Path) -> None:
