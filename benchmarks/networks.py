@@ -19,7 +19,7 @@ import torch
 import typer
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.inputs import NetworkInput, stack_inputs
-from dancedepth.pipeline.depths import AT_ONCE
+from dancedepth.pipeline.depths import FRAMES_A_BATCH
 from dancedepth.pipeline.storage import write_json
 from rich.console import Console
 from rich.table import Table
@@ -62,7 +62,7 @@ def costs(devices: Sequence[str], repeats: int) -> Iterator[Cost]:
     """Every preset on every device, alone and in the batches of a run."""
     for device in devices:
         for preset in PRESETS:
-            for at_once in sorted({1, AT_ONCE[device]}):
+            for at_once in sorted({1, FRAMES_A_BATCH[device]}):
                 yield cost(preset, device, at_once, repeats)
 
 
