@@ -22,7 +22,7 @@ import typer
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.inputs import NetworkInput, prepare_input, stack_inputs
 from dancedepth.pipeline.config import FramesConfig, RunConfig
-from dancedepth.pipeline.depths import AT_ONCE, posed_body
+from dancedepth.pipeline.depths import FRAMES_A_BATCH, posed_body
 from dancedepth.pipeline.frames import open_video
 from dancedepth.pipeline.ingredients import Ingredients, find_ingredients
 from dancedepth.pipeline.records import Frame
@@ -47,7 +47,7 @@ def bare_inference(video: Path, run: Path, fps: float, device: str) -> dict[str,
     side = config.mattes.work_side_px
     found["matting"] = _median(matting.alpha, [_within(rgb, side) for rgb in pictures])
     net = ready.depth_networks()
-    batches = _batches(_inputs(frames, RunFolder(run), ready, net), AT_ONCE[device])
+    batches = _batches(_inputs(frames, RunFolder(run), ready, net), FRAMES_A_BATCH[device])
     taken = _median(lambda given: _depths(net, given), batches)
     each = len(batches[0].alpha)
     return {**found, "depths": Seconds(taken.wall / each, taken.cpu / each)}

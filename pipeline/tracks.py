@@ -42,8 +42,8 @@ def track_people(
     background = BackgroundMotion()
     detector.reset()
     with one_thread_an_operation(), ahead(frames) as decoded, ahead(_detected(decoded, detector)) as looks:
-        for frame, found in looks:
-            detections = _marked(found, frame.rgb, landmarks)
+        for frame, people_seen in looks:
+            detections = _marked(people_seen, frame.rgb, landmarks)
             seen.append([glimpse(frame.index, frame.rgb, detection) for detection in detections])
             shifts.append(background.update(frame.rgb, detections))
             times_s.append(frame.time_s)
