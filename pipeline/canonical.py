@@ -16,8 +16,12 @@ from torch import Tensor
 SIDE = 4
 """Voxels along a block's edge: small blocks follow the surface closely."""
 VOXELS = SIDE**3
-CAPACITY_AREA_M2, CAPACITY_DEPTH_M = 3.5, 0.1
-"""Room for this much surface with clothes this deep; a person's skin is about 1.8 m2."""
+CAPACITY_AREA_M2, CAPACITY_DEPTH_M = 5.0, 0.2
+"""Room for this much surface with clothes this deep; a person's skin is about 1.8 m2, and a long coat in the networks'
+depth took more than half of it. Memory is taken only where blocks are.
+"""
+RESERVE = 0.2
+"""Share of it that frames leave to the completion: what that lacks are holes."""
 MAX_CAPACITY = 500_000
 SKIN_CHUNK = 2048
 """Blocks whose skinning weights are computed at once."""
@@ -81,8 +85,8 @@ class CanonicalVolume:
         """Active blocks."""
         return len(self.slots)
 
-    def activate(self, points: Float[Tensor, "p 3"], reach_m: float) -> None:
-        """Activate the blocks within `reach_m` of canonical points, as far as there is room."""
+    def activate(self, points: Float[Tensor, "p 3"], reach_m: float, reserve: float = 0.0) -> None:
+        """Activate the blocks within `reach_m` of canonical points, as far as there is room beside a reserve."""
         half = self.block_m / 2
         places = self._new_places(_packed(torch.floor(points / half).long()), reach_m)
         if not len(places):
@@ -95,7 +99,7 @@ class CanonicalVolume:
         table = o3d.core.Tensor.from_numpy(keys.numpy())
         _, known = hashmap.find(table)
         fresh = keys[torch.from_numpy(~known.numpy())]
-        room = self.capacity - self.block_count
+        room = max(int(self.capacity * (1 - reserve)) - self.block_count, 0)
         if len(fresh) > room and not self._full:
             self._full = True
             logger.warning("the canonical volume is full; surface farther out is left away")

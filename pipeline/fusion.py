@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.pipeline.body_field import BodyField
-from dancedepth.pipeline.canonical import CanonicalVolume
+from dancedepth.pipeline.canonical import RESERVE, CanonicalVolume
 from dancedepth.pipeline.completion import complete
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
@@ -121,7 +121,7 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
         for look in looks:
             kept += [look.keyframe] if look.keyframe else []
             if look.view is not None:
-                volume.activate(look.view.seeds(SEEDS_PER_FRAME), config.truncation_m)
+                volume.activate(look.view.seeds(SEEDS_PER_FRAME), config.truncation_m, RESERVE)
                 weight = max(float(inputs.tracks.sharpness[look.index]), BLURRED_WEIGHT)
                 integrator.integrate(look.view, look.cam_from_rest, weight)
                 gauge.add(look.view.matte, look.view.body, look.view.camera, look.cam_from_rest, weight)

@@ -30,6 +30,44 @@ def largest_component(
     return vertices[used], compact.reshape(-1, 3)
 
 
+def closed_up(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "g 3"]]:
+    """Holes filled by triangles around their middles; where edges have more than two triangles it stays as it is."""
+    loops = _rims(faces)
+    if not loops:
+        return vertices, faces
+    middles = np.stack([vertices[rim].mean(axis=0) for rim in loops])
+    fans = [np.stack((rim, np.roll(rim, -1), np.full(len(rim), len(vertices) + k)), 1) for k, rim in enumerate(loops)]
+    filled = np.concatenate((faces, *fans))
+    if not is_closed(filled):
+        return vertices, faces
+    return np.concatenate((vertices, middles.astype(vertices.dtype))), filled
+
+
+def _rims(faces: Int[np.ndarray, "f 3"]) -> list[Int[np.ndarray, "r"]]:
+    """The holes' rims, in the order that triangles which fill them run."""
+    directed = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
+    size = int(faces.max()) + 1
+    open_edges = directed[~np.isin(directed[:, 0] * size + directed[:, 1], directed[:, 1] * size + directed[:, 0])]
+    following: dict[int, list[int]] = {}
+    for start, end in open_edges.tolist():
+        following.setdefault(end, []).append(start)
+    rims = []
+    while following:
+        rim = [next(iter(following))]
+        while rim[-1] in following:
+            ends = following[rim[-1]]
+            rim.append(ends.pop())
+            if not ends:
+                del following[rim[-2]]
+            if rim[-1] in rim[:-1]:  # a rim that touches itself is two
+                begins = rim.index(rim[-1])
+                rims.append(np.array(rim[begins:-1]))
+                rim = rim[: begins + 1]
+    return rims
+
+
 def simplified(
     vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], count: int
 ) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "g 3"]]:

@@ -28,6 +28,8 @@ INWARDS = 0.015
 APRON_M = 0.15
 """The cloth is continued below its hem by this much, for distances beside it."""
 SMOOTH_SLICES, SMOOTH_SPOKES, FLARE_SLICES = 1.5, 1.0, 4.0
+LEAST_RADIUS_M = 0.01
+"""The axis stays inside the cloth, also where that is open in front."""
 CLEAR_M = 0.006
 """The cloth is laid so far around the legs, which otherwise show through where outlines are smoothed."""
 LID_RINGS = (0.8, 0.6, 0.4, 0.2)
@@ -154,7 +156,23 @@ class _Outline:
         table = gaussian_filter1d(table, SMOOTH_SPOKES, axis=1, mode="wrap")
         over = np.clip((self._heights - hem.crotch_z - SINK_FROM_M) / (TOP_M - SINK_FROM_M), 0, 1)
         flare = self._flare(hem)
-        self._radii = (table + CLEAR_M + flare[:, None]) * (1 - (1 - SUNK_SHARE) * over**2)[:, None]
+        radii = table + CLEAR_M + flare[:, None]
+        if hem.open_front:
+            radii = gaussian_filter1d(np.minimum(radii, self._opening(points, hem)), SMOOTH_SPOKES, axis=1, mode="wrap")
+        self._radii = radii * (1 - (1 - SUNK_SHARE) * over**2)[:, None]
+
+    def _opening(self, points: Float[np.ndarray, "l 3"], hem: Hem) -> Float[np.ndarray, "z k"]:
+        """How far the spokes reach that leave between the legs' middles, through the front: to the plane of these."""
+        reach = np.full((len(self._heights), SPOKES), np.inf)
+        across, ahead = self._spokes[:, 0], -self._spokes[:, 1]
+        for row, z in enumerate(np.minimum(self._heights, hem.crotch_z - HALF_SLICE_M)):
+            legs = points[np.abs(points[:, 2] - z) < HALF_SLICE_M]
+            middle_x, middle_y = np.abs(legs[:, 0]).mean(), legs[:, 1].mean()
+            front_m = max(self._middle[1] - legs[:, 1].min(), LEAST_RADIUS_M)
+            open_spokes = (ahead > 0) & (np.abs(across) * front_m < middle_x * ahead)
+            to_plane = (self._middle[1] - middle_y) / ahead.clip(1e-6)
+            reach[row, open_spokes] = to_plane[open_spokes].clip(LEAST_RADIUS_M)
+        return reach
 
     def _flare(self, hem: Hem) -> Float[np.ndarray, "z"]:
         """How far the cloth stands off the legs: as far all around as on both sides, where the silhouette shows it; no

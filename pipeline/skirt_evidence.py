@@ -1,6 +1,8 @@
 """Whether cloth hangs between the dancer's legs, and how far down: the mattes say it, where the legs stand apart.
 
 Trousers leave background there. Where they do not (a low crotch), they still have no hem that steps in beside the legs.
+A skirt without an end reaches the ankles. A coat that is open in front hangs there too, seen from behind; from the
+front its inside or the background is seen between the legs, of which mattes take in half (0.3 to 0.6; 1 of skirts).
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ TELLING_FRAMES = 3
 """From so many on, a height has been told of."""
 CLOTH_SHARE, BARE_SHARE = 0.8, 0.25
 """Of what is seen between the legs, so much is cloth above the hem, and no more than this below it."""
+COAT_BARE_SHARE = 0.45
+"""Below a coat's hem its front may still be seen from behind."""
+BACK_COS = 0.6
+"""A dancer whose hips face away from the camera by so much is seen from behind."""
 SHORTEST_M = 0.1
 """Below the crotch; trousers hang lower than the body's crotch, too."""
 SIDE_STEP_M = 0.015
@@ -43,21 +49,39 @@ class Hem:
     """Falling, from the crotch to the hem."""
     beside_m: Float[np.ndarray, "k"]
     """How far the cloth usually reaches beyond the legs' outer edges there; not negative."""
+    open_front: bool = False
+    """Whether the legs stick out of it in front: a coat."""
 
 
 def find_hem(
     motion: BodyMotion, mattes: ImageSequence, usable: list[int], body: BodyModel, rest: RestBody
 ) -> Hem | None:
-    """Ask the mattes of some frames in which the legs stand farthest apart; None without a skirt, or if none tells."""
+    """Ask the mattes of some frames in which the legs stand farthest apart; None without a skirt, or if none tells.
+
+    If all of these see no skirt, those from behind may see a coat.
+    """
     levels = leg_levels(body, rest)
+
+    def asked(frames: list[int]) -> list[GapLook]:
+        looks = []
+        for index in _telling(frames, motion, levels, rest):
+            transforms = torch.as_tensor(motion.cam_from_rest[index : index + 1], dtype=torch.float32)
+            posed = skin_points(rest.vertices, body.skin_weights, body.skin_bones, transforms.to(rest.vertices.device))
+            looks.append(look_between(mattes.load(index), posed[0].cpu().numpy(), motion.camera, levels))
+        return looks
+
     if not usable:
         return None
-    looks = []
-    for index in _telling(usable, motion, levels, rest):
-        transforms = torch.as_tensor(motion.cam_from_rest[index : index + 1], dtype=torch.float32)
-        posed = skin_points(rest.vertices, body.skin_weights, body.skin_bones, transforms.to(rest.vertices.device))
-        looks.append(look_between(mattes.load(index), posed[0].cpu().numpy(), motion.camera, levels))
-    return hem_of(levels, looks)
+    skirt = hem_of(levels, asked(usable))
+    behind = [index for index in usable if _away(motion, index) > BACK_COS]
+    if skirt is not None or len(behind) < TELLING_FRAMES:
+        return skirt
+    return hem_of(levels, asked(behind), open_front=True)
+
+
+def _away(motion: BodyMotion, index: int) -> float:
+    """How far the hips face away from the camera: -1 to 1. At rest they face -y."""
+    return -float(motion.cam_from_rest[index, motion.bone_names.index("root"), 2, 1])
 
 
 def _telling(usable: list[int], motion: BodyMotion, levels: LegLevels, rest: RestBody) -> list[int]:
@@ -73,8 +97,24 @@ def _telling(usable: list[int], motion: BodyMotion, levels: LegLevels, rest: Res
     return [usable[stretch[apart[stretch].argmax()]] for stretch in stretches]
 
 
-def hem_of(levels: LegLevels, looks: list[GapLook]) -> Hem | None:
-    """The skirt's end, from what all frames say: cloth down to it, bare legs below it, and a step beside the legs."""
+def hem_of(levels: LegLevels, looks: list[GapLook], open_front: bool = False) -> Hem | None:
+    """The skirt's end, from what all frames say: cloth down to it, bare legs below it, and a step beside the legs.
+
+    With `open_front` they are frames from behind, and it is a coat's.
+    """
+    beside = _beside(looks)
+    z = _end(levels, looks, beside, COAT_BARE_SHARE if open_front else BARE_SHARE)
+    if z is None:
+        return None
+    below_cm = 100 * (levels.crotch_z - z)
+    what = "a coat, open in front" if open_front else "a skirt"
+    logger.info("%s: cloth hangs between the legs, to %.0f cm below the crotch (%d frames)", what, below_cm, len(looks))
+    covered = np.isfinite(beside) & (levels.heights > z + SPACING_M / 2)
+    return Hem(levels.crotch_z, z, levels.heights[covered], beside[covered].clip(0), open_front)
+
+
+def _end(levels: LegLevels, looks: list[GapLook], beside: Float[np.ndarray, "n"], most_below: float) -> float | None:
+    """The height at which the cloth between the legs ends, `most_below` of what is seen there being cloth below it."""
     cloth = np.stack([look.cloth for look in looks])
     weight = np.where(np.isfinite(cloth), np.stack([look.open_m for look in looks]), 0)
     share = np.nansum(weight * np.nan_to_num(cloth), axis=0) / weight.sum(axis=0).clip(1e-9)
@@ -83,27 +123,29 @@ def hem_of(levels: LegLevels, looks: list[GapLook]) -> Hem | None:
         logger.info(NO_SKIRT, "the legs never stand apart, so that nothing tells what is between them")
         return None
     bare = told[share[told] < 0.5]
-    if not len(bare) or bare[0] == told[0]:
-        logger.info(NO_SKIRT, "background is seen between the legs" if len(bare) else "no end of it is seen")
+    if not len(bare):
+        if told[-1] == len(levels.heights) - 1 and share[told].min() > CLOTH_SHARE:
+            return float(levels.heights[-1])
+        logger.info(NO_SKIRT, "no end of it is seen")
+        return None
+    if bare[0] == told[0]:
+        logger.info(NO_SKIRT, "background is seen between the legs")
         return None
     above, below = told[told < bare[0]], told[told >= bare[0]]
     middle_z = _crossing(levels.heights[[above[-1], bare[0]]], share[[above[-1], bare[0]]])
+    covered = levels.heights[above] > middle_z + 2 * SPACING_M
     clear = levels.heights[below] < middle_z - 2 * SPACING_M
-    if share[above[:-1]].min(initial=1) < CLOTH_SHARE or share[below[clear]].max(initial=0) > BARE_SHARE:
+    if share[above[covered]].min(initial=1) < CLOTH_SHARE or share[below[clear]].max(initial=0) > most_below:
         logger.info(NO_SKIRT, "what is between the legs is neither cloth nor background")
         return None
     if levels.crotch_z - middle_z < SHORTEST_M:
         logger.info(NO_SKIRT, "cloth between the legs ends at once, as trousers do")
         return None
-    beside = _beside(looks)
     z = _step(levels.heights, beside, middle_z)
     if z is None or levels.crotch_z - z < SHORTEST_M:
         logger.info(NO_SKIRT, "cloth between the legs has no hem beside them: a low crotch")
         return None
-    below_cm = 100 * (levels.crotch_z - z)
-    logger.info("a skirt: cloth hangs between the legs, to %.0f cm below the crotch (%d frames)", below_cm, len(looks))
-    covered = np.isfinite(beside) & (levels.heights > z + SPACING_M / 2)
-    return Hem(levels.crotch_z, z, levels.heights[covered], beside[covered].clip(0))
+    return z
 
 
 def _crossing(heights: Float[np.ndarray, "2"], share: Float[np.ndarray, "2"]) -> float:

@@ -15,7 +15,7 @@ from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.hand_colors import of_one_color
 from dancedepth.pipeline.keyframes import Keyframe
-from dancedepth.pipeline.mesh_shape import largest_component, simplified
+from dancedepth.pipeline.mesh_shape import closed_up, largest_component, simplified
 from dancedepth.pipeline.portrait import choose_portrait
 from dancedepth.pipeline.records import BodyMotion, Surface
 from dancedepth.pipeline.relief import sharpened
@@ -67,7 +67,8 @@ def surface_from(
     vertices, faces = volume.extract(tsdf, np.ones(tsdf.shape, dtype=bool))
     if not len(faces):
         raise PersonError("no surface came out of the frames", "fusion", "Check masks/ and depth/ of the run.")
-    vertices, faces = simplified(*sharpened(*largest_component(vertices, faces), field), config.faces)
+    whole = closed_up(*largest_component(vertices, faces))
+    vertices, faces = simplified(*sharpened(*whole, field), config.faces)
     shape = Shape(vertices.astype(np.float32), faces, *field.top_bones(vertices, SKIN_BONES))
     return painted(shape, sample(volume, vertices), motion, keyframes, config.texture_px)
 

@@ -12,6 +12,7 @@ from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.fusion import fuse
 from dancedepth.pipeline.leg_gaps import leg_levels
+from dancedepth.pipeline.mesh_shape import is_closed
 from dancedepth.pipeline.records import Silent, Surface
 from dancedepth.pipeline.skirt_evidence import Hem, find_hem
 from dancedepth.pipeline.surface import pose_surface, welded
@@ -21,7 +22,7 @@ from tests.scenes import Scene, Turns, dancer, dressed_dancer, rest_body, still
 
 COARSE = FusionConfig(voxel_m=0.012, truncation_m=0.036, texture_px=256, texture_views=1)
 CAMERA = Camera.centred(500.0, 300, 400)
-SKIRT_SEED, TROUSERS_SEED = 8, 1
+SKIRT_SEED, TROUSERS_SEED, LONG_SEED = 8, 1, 5
 FRAMES = 8
 
 
@@ -109,6 +110,45 @@ def test_cloth_between_the_legs_without_a_hem_beside_them_is_no_skirt(skirt: Sce
     root = body.bone("root")
     lowest = [int((t[root] @ points)[1] / (t[root] @ points)[2] * CAMERA.focal_px + CAMERA.cy) for t in transforms]
     assert hem_in(replace(bare, mattes=replace(bare.mattes, load=filled)), body) is None
+
+
+def turned_half_way(count: int) -> Turns:
+    """The same steps, by somebody who turns their back to the camera for the second half."""
+    steps = stepping(count // 2)
+    return lambda frame: {**steps(frame), "root": (0.0, 0.0, math.pi * (2 * frame >= count))}
+
+
+def coat_like(body: BodyModel, behind_only: bool = True) -> Scene:
+    """A skirt that mattes show from behind, and the legs alone from in front, as they do with open coats."""
+    turns = turned_half_way(FRAMES)
+    worn = dressed_dancer(body, dress(body, rest_body(body), seed=SKIRT_SEED, detail=1), FRAMES, turns, CAMERA)
+    bare = dancer(body, FRAMES, turns, CAMERA)
+
+    def seen(frame: int) -> np.ndarray:
+        return (worn if (2 * frame >= FRAMES) == behind_only else bare).mattes.load(frame)
+
+    return replace(worn, mattes=replace(worn.mattes, load=seen))
+
+
+def test_a_coat_hangs_behind_and_is_open_in_front(body: BodyModel) -> None:
+    coat = coat_like(body)
+    hem = hem_in(coat, body)
+    assert hem is not None and hem.open_front
+    assert hem.z == pytest.approx(coat.vertices[np.abs(coat.vertices[:, 0]) < 0.02, 2].min(), abs=0.04)
+    cloth, closed = (BodyField(body, rest_body(body), h).skirt for h in (hem, replace(hem, open_front=False)))
+    assert cloth is not None and closed is not None and is_closed(cloth.faces)
+    behind, ahead = (np.array([[0.0, y, (hem.z + hem.crotch_z) / 2]], np.float32) for y in (0.05, -0.05))
+    assert cloth.distance(behind)[0] < 0 < cloth.distance(ahead)[0]
+    assert closed.distance(behind)[0] < 0 and closed.distance(ahead)[0] < 0
+    assert hem_in(coat_like(body, behind_only=False), body) is None
+
+
+def test_a_skirt_without_an_end_reaches_the_ankles(body: BodyModel) -> None:
+    worn = dress(body, rest_body(body), seed=LONG_SEED, detail=1, long_wear=True)
+    gown = dressed_dancer(body, worn, FRAMES, stepping(FRAMES), CAMERA)
+    hem = hem_in(gown, body)
+    assert hem is not None and not hem.open_front
+    assert hem.z == pytest.approx(gown.vertices[np.abs(gown.vertices[:, 0]) < 0.02, 2].min(), abs=0.06)
 
 
 def test_legs_that_are_never_apart_tell_nothing(body: BodyModel) -> None:
