@@ -2,7 +2,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from dancedepth.pipeline.lookahead import ahead
+import torch
+from dancedepth.pipeline.lookahead import ahead, meanwhile, side_by_side
+from dancedepth.pipeline.threads import one_thread_an_operation
 
 
 def test_items_arrive_in_order_and_the_next_is_made_meanwhile() -> None:
@@ -65,3 +67,64 @@ def test_leaving_closes_what_the_items_hold_open() -> None:
         next(early)
         raise ValueError("the reader fails")
     assert closed == ["items"]
+
+
+def test_work_is_done_side_by_side_and_comes_in_order() -> None:
+    both = threading.Barrier(2)
+
+    def work(item: int) -> int:
+        both.wait(5)  # passes only if another item is at work
+        return item * item
+
+    with side_by_side(work, range(6), 2) as done:
+        assert list(done) == [0, 1, 4, 9, 16, 25]
+
+
+def test_only_so_many_items_are_taken_ahead() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for index in range(50):
+            taken.append(index)
+            yield index
+
+    with side_by_side(str, items(), 3) as done:
+        assert next(done) == "0"
+        assert len(taken) <= 5
+
+
+def test_errors_of_the_work_arrive_in_order() -> None:
+    def work(item: int) -> int:
+        if item == 2:
+            raise OSError("disk gone")
+        return item
+
+    with side_by_side(work, range(9), 2) as done:
+        assert [next(done), next(done)] == [0, 1]
+        with pytest.raises(OSError, match="disk gone"):
+            next(done)
+
+
+def test_work_goes_on_meanwhile_and_ends_with_its_reader() -> None:
+    with meanwhile(sum, range(5)) as total:
+        assert total.result() == 10
+    first, taken = threading.Event(), []
+
+    def endless() -> Iterator[int]:
+        while True:
+            taken.append(len(taken))
+            first.set()
+            yield 1
+
+    with pytest.raises(KeyboardInterrupt), meanwhile(sum, endless()):
+        first.wait(5)
+        raise KeyboardInterrupt
+    assert taken, "and the sum of endlessly many came to an end"
+
+
+def test_operations_have_their_threads_again_afterwards() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ValueError, match="anything"), one_thread_an_operation() as workers:
+        assert torch.get_num_threads() == 1 and 1 <= workers <= before
+        raise ValueError("anything")
+    assert torch.get_num_threads() == before
