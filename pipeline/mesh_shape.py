@@ -9,6 +9,8 @@ import open3d as o3d
 from dancedepth.pipeline.surface import face_normals
 from jaxtyping import Bool, Float, Int
 
+WIDEST_HOLE_M = 0.3
+"""What is wider is no hole in a surface but half of one, and flat triangles would make it up."""
 LEAST_COTANGENT = 0.02
 """Obtuse triangles have negative cotangents; held above this, functions on the mesh keep their extremes at the data."""
 
@@ -33,9 +35,12 @@ def largest_component(
 def closed_up(
     vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
 ) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "g 3"]]:
-    """Holes filled by triangles around their middles; where edges have more than two triangles it stays as it is."""
+    """Holes filled by triangles around their middles.
+
+    With a hole wider than `WIDEST_HOLE_M`, or edges of more than two triangles, it stays as it is.
+    """
     loops = _rims(faces)
-    if not loops:
+    if not loops or max(np.ptp(vertices[rim], axis=0).max() for rim in loops) > WIDEST_HOLE_M:
         return vertices, faces
     middles = np.stack([vertices[rim].mean(axis=0) for rim in loops])
     fans = [np.stack((rim, np.roll(rim, -1), np.full(len(rim), len(vertices) + k)), 1) for k, rim in enumerate(loops)]

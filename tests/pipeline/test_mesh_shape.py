@@ -3,7 +3,7 @@ import pytest
 import trimesh
 from dancedepth.pipeline.mesh_shape import closed_up, is_closed
 
-BALL = trimesh.creation.icosphere(subdivisions=3)
+BALL = trimesh.creation.icosphere(subdivisions=3, radius=0.5)
 
 
 def without(*vertices: int) -> np.ndarray:
@@ -31,6 +31,11 @@ def test_holes_are_filled(gone: tuple[int, ...]) -> None:
 def test_closed_surfaces_stay_as_they_are() -> None:
     vertices, faces = closed_up(BALL.vertices, BALL.faces)
     assert vertices is BALL.vertices and faces is BALL.faces
+
+
+def test_half_a_surface_stays_half() -> None:
+    half = BALL.faces[(BALL.vertices[BALL.faces][..., 2] > 0).all(axis=1)]
+    assert closed_up(BALL.vertices, half)[1] is half
 
 
 def test_what_cannot_be_closed_stays_as_it_is() -> None:
