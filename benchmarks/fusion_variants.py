@@ -33,7 +33,14 @@ def _left_as_seen(volume: CanonicalVolume, *rest: Any) -> np.ndarray:
 
 
 def _as_it_was(
-    volume: CanonicalVolume, field: Any, offset_m: Any, skin_m: Any, about_m: Any, distances: Any, scatter_m: Any
+    volume: CanonicalVolume,
+    field: Any,
+    corners: Any,
+    offset_m: Any,
+    skin_m: Any,
+    about_m: Any,
+    distances: Any,
+    scatter_m: Any,
 ) -> Any:
     return distances
 
