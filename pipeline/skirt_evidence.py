@@ -115,10 +115,8 @@ def hem_of(levels: LegLevels, looks: list[GapLook], open_front: bool = False) ->
 
 def _end(levels: LegLevels, looks: list[GapLook], beside: Float[np.ndarray, "n"], most_below: float) -> float | None:
     """The height at which the cloth between the legs ends, `most_below` of what is seen there being cloth below it."""
-    cloth = np.stack([look.cloth for look in looks])
-    weight = np.where(np.isfinite(cloth), np.stack([look.open_m for look in looks]), 0)
-    share = np.nansum(weight * np.nan_to_num(cloth), axis=0) / weight.sum(axis=0).clip(1e-9)
-    told = np.flatnonzero(np.isfinite(cloth).sum(axis=0) >= TELLING_FRAMES)
+    share = _cloth_share(looks)
+    told = np.flatnonzero(np.isfinite(share))
     if len(told) < 2:
         logger.info(NO_SKIRT, "the legs never stand apart, so that nothing tells what is between them")
         return None
@@ -146,6 +144,14 @@ def _end(levels: LegLevels, looks: list[GapLook], beside: Float[np.ndarray, "n"]
         logger.info(NO_SKIRT, "cloth between the legs has no hem beside them: a low crotch")
         return None
     return z
+
+
+def _cloth_share(looks: list[GapLook]) -> Float[np.ndarray, "n"]:
+    """How much of what is seen between the legs is cloth, wide gaps counting more; NaN where too few frames tell."""
+    cloth = np.stack([look.cloth for look in looks])
+    weight = np.where(np.isfinite(cloth), np.stack([look.open_m for look in looks]), 0)
+    share = np.nansum(weight * np.nan_to_num(cloth), axis=0) / weight.sum(axis=0).clip(1e-9)
+    return np.where(np.isfinite(cloth).sum(axis=0) >= TELLING_FRAMES, share, np.nan)
 
 
 def _crossing(heights: Float[np.ndarray, "2"], share: Float[np.ndarray, "2"]) -> float:
