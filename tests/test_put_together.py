@@ -21,7 +21,7 @@ def written(path: Path, seed: int) -> dict[str, torch.Tensor]:
     return net.state_dict()
 
 
-def test_each_network_is_whose_it_should_be_and_both_are_scored(tmp_path: Path) -> None:
+def test_each_network_is_whose_it_should_be_or_their_mean_and_both_are_scored(tmp_path: Path) -> None:
     normals, depth, out = (tmp_path / f"{name}.safetensors" for name in ("normals", "depth", "out"))
     one, other = written(normals, 1), written(depth, 2)
     (tmp_path / "config.toml").write_text(CONFIG)
@@ -30,5 +30,9 @@ def test_each_network_is_whose_it_should_be_and_both_are_scored(tmp_path: Path) 
     net, made = load_weights(out)
     for name, value in net.state_dict().items():
         torch.testing.assert_close(value, (one if name.startswith("normal_net") else other)[name], atol=2e-3, rtol=1e-2)
+    subprocess.run([*words, "--share", "0.25"], capture_output=True, check=True)
+    for name, value in load_weights(out)[0].depth_net.state_dict().items():
+        name = f"depth_net.{name}"
+        torch.testing.assert_close(value, 0.75 * one[name] + 0.25 * other[name], atol=2e-3, rtol=1e-2)
     assert made.steps == 11 and "people of 1" in made.data and "12 steps of seed 2" in made.data
     assert f"normals {made.scores['normals_deg']:.2f} deg" in done.stdout

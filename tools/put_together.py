@@ -1,10 +1,11 @@
 """Maintainers' weights from two trainings: the normal network of one, the depth network of the other, scored together.
 
     python tools/put_together.py NORMALS.safetensors DEPTH.safetensors CONFIG.toml OUT.safetensors --people DIR
-        [--wardrobe DIR --mocap DIR]
+        [--share 0.5] [--wardrobe DIR --mocap DIR]
 
 CONFIG is the first training's; its validation people are made if they are not in DIR. For when a training makes one of
-the networks better and the other worse: the depth network takes the other's normals as they come.
+the networks better and the other worse: the depth network takes the other's normals as they come. With a share, where
+DEPTH went on from NORMALS, the depth network is the mean of both, weighted so (Wortsman et al. 2022, "Model soups").
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def put_together(
     config: Annotated[Path, typer.Argument(help="The config of the first.")],
     out: Annotated[Path, typer.Argument(help="Where to.")],
     people: Annotated[Path, typer.Option(help="Where made-up people are kept.")],
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the second's depth network in the mean.")] = 1.0,
     wardrobe: Annotated[Path | None, typer.Option(help="The training's.")] = None,
     mocap: Annotated[Path | None, typer.Option(help="The training's.")] = None,
 ) -> None:
@@ -36,7 +38,10 @@ def put_together(
     settings = read_config(config).with_folders(wardrobe, mocap)
     net, made = load_weights(normals)
     other, before = load_weights(depth)
-    net.depth_net.load_state_dict(other.depth_net.state_dict())
+    own = net.depth_net.state_dict()
+    net.depth_net.load_state_dict(
+        {name: own[name].lerp(new, share) for name, new in other.depth_net.state_dict().items()}
+    )
     folder = PeopleFolder(people, settings.data, settings.preset, cache_folder())
     try:
         folder.request(list(validation_seeds(settings)))
@@ -44,7 +49,8 @@ def put_together(
             scores = mean_scores([scores_of(net(batch.given), batch) for batch in validation_batches(folder, settings)])
     finally:
         folder.close()
-    data = f"{made.data}; the depth network is of {before.steps} steps of seed {before.seed}"
+    whose = "is" if share == 1 else f"has {share:g} of that"
+    data = f"{made.data}; the depth network {whose} of {before.steps} steps of seed {before.seed}"
     save_weights(out, net, replace(made, data=data, scores=asdict(scores)))
     typer.echo(f"normals {scores.normals_deg:.2f} deg, depth {scores.depth_mm:.1f} mm")
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_they_say_how_they_were_made_and_the_card_is_theirs() -> None:
     assert SHIPPED_WEIGHTS.stat().st_size <= MOST_BYTES
     made = load_weights(SHIPPED_WEIGHTS)[1]
-    recipe = read_config(Path(__file__).parents[2] / "configs" / f"{made.preset}_depth.toml")
+    recipe = read_config(Path(__file__).parents[2] / "configs" / f"{made.preset}_long.toml")
     assert made.steps == recipe.steps
     for ours, theirs in ((recipe.to_json(), made.config), (recipe.to_json()["loss"], made.config["loss"])):
         same = {name for name in ours.keys() & theirs.keys() if name not in ("data", "loss", "init")}
