@@ -14,7 +14,7 @@ from dancedepth.pipeline.completion import complete
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, FrameView, make_view
-from dancedepth.pipeline.integration import integrating
+from dancedepth.pipeline.integration import integrate
 from dancedepth.pipeline.keyframes import Keyframe, choose_keyframes, keyframe
 from dancedepth.pipeline.lookahead import ahead
 from dancedepth.pipeline.outlines import OutlineGauge
@@ -113,8 +113,7 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
     chosen = choose_keyframes(usable, inputs.tracks, motion, config.texture_views) if usable else set()
     kept: list[Keyframe] = []
     with (
-        one_thread_an_operation() as threads,
-        integrating(volume, threads) as integrator,
+        one_thread_an_operation(),
         ahead(_loaded(inputs.frames, inputs.mattes, inputs.geometry, set(usable))) as loaded,
         ahead(_looks(loaded, motion, proxy, config, chosen)) as looks,
     ):
@@ -123,7 +122,7 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
             if look.view is not None:
                 volume.activate(look.view.seeds(SEEDS_PER_FRAME), config.truncation_m, RESERVE)
                 weight = max(float(inputs.tracks.sharpness[look.index]), BLURRED_WEIGHT)
-                integrator.integrate(look.view, look.cam_from_rest, weight)
+                integrate(volume, look.view, look.cam_from_rest, weight)
                 gauge.add(look.view.matte, look.view.body, look.view.camera, look.cam_from_rest, weight)
             inputs.observer.advanced()
     if not volume.block_count:

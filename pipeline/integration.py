@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from dancedepth.models.geometry import Camera
@@ -39,32 +35,15 @@ COLOR_REACH_VOXELS = 1.5
 NEAREST_M = 0.05
 
 
-class Integrator:
-    """Folds frames into a volume; on the CPU, several chunks of blocks at once."""
+def integrate(
+    volume: CanonicalVolume, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"], frame_weight: float
+) -> None:
+    """Fold one frame into the volume, where its pixels show the voxel's own part of the body.
 
-    def __init__(self, volume: CanonicalVolume, workers: ThreadPoolExecutor | None = None) -> None:
-        self._volume, self._workers = volume, workers
-
-    def integrate(self, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"], frame_weight: float) -> None:
-        """Fold one frame into the volume, where its pixels show the voxel's own part of the body."""
-        slots = slots_in_view(self._volume, view, cam_from_rest)
-
-        def work(some: Int[Tensor, "s"]) -> None:
-            _integrate_blocks(self._volume, some, view, cam_from_rest, frame_weight)
-
-        run = map if self._workers is None else self._workers.map
-        for _ in run(work, slots.split(BLOCKS_AT_ONCE)):
-            pass
-
-
-@contextmanager
-def integrating(volume: CanonicalVolume, threads: int) -> Iterator[Integrator]:
-    """An integrator for the volume's device; on the CPU, with so many threads."""
-    if volume.device.type != "cpu":
-        yield Integrator(volume)
-        return
-    with ThreadPoolExecutor(threads) as workers:
-        yield Integrator(volume, workers)
+    Chunks of blocks one after the other: side by side, beside the views that are made meanwhile, they took longer.
+    """
+    for some in slots_in_view(volume, view, cam_from_rest).split(BLOCKS_AT_ONCE):
+        _integrate_blocks(volume, some, view, cam_from_rest, frame_weight)
 
 
 def slots_in_view(volume: CanonicalVolume, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"]) -> Int[Tensor, "s"]:

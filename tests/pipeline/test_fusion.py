@@ -15,7 +15,7 @@ from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, make_view
 from dancedepth.pipeline.fusion import fuse
-from dancedepth.pipeline.integration import Integrator
+from dancedepth.pipeline.integration import integrate
 from dancedepth.pipeline.records import ImageSequence, Silent, Surface
 from dancedepth.pipeline.surface import pose_surface, welded
 from dancedepth.pipeline.synthesis.character import dress
@@ -141,7 +141,6 @@ def test_the_volume_does_not_grow_with_the_number_of_frames(body: BodyModel) -> 
     device = torch.device("cpu")
     field = BodyField(body, rest_body(body))
     volume, proxy = CanonicalVolume(field, CONFIG, device), BodyProxy(field, device)
-    integrator = Integrator(volume)
     counts, weights = [], []
     for _ in range(3):
         for frame in scene.frames:
@@ -150,7 +149,7 @@ def test_the_volume_does_not_grow_with_the_number_of_frames(body: BodyModel) -> 
             view = make_view(images, scene.motion.camera, transforms, proxy, CONFIG.voxel_m)
             assert view is not None
             volume.activate(view.seeds(1_000_000), CONFIG.truncation_m)
-            integrator.integrate(view, transforms, 1.0)
+            integrate(volume, view, transforms, 1.0)
         counts.append(volume.block_count)
         weights.append(float(volume.weight.sum()))
     assert counts[0] == counts[1] == counts[2] > 1000
