@@ -96,8 +96,8 @@ class QualityRecord:
     `coverage`: share of the surface's area that was seen. `fold_detail`: how much more its normals vary within 3 cm
     than the naked body's (mean squared length of the difference). `flicker_mm`: mean change of the depth from frame to
     frame, measured from the moving surface. `silhouette_iou`: intersection over union of the moving surface and the
-    matte, mean over some frames (all four: `pipeline.surface_quality`). `skirt_m`: how far a skirt hangs below the
-    crotch; None where none was recognised (see `pipeline.skirt_evidence`).
+    matte, mean over some frames (all four: `pipeline.surface_quality`). `skirt_m`: how far a skirt or coat hangs below
+    the crotch; None where none was recognised (see `pipeline.skirt_evidence`).
     """
 
     reprojection_error_px: float | None

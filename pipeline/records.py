@@ -173,7 +173,7 @@ class Surface:
     texture: UInt8[np.ndarray, "t t 3"] | None = None
     """Baked colours; None: the surface has its vertex colours only."""
     skirt_m: float | None = None
-    """How far a skirt hangs below the crotch; None: no skirt was recognised, and each leg has cloth of its own."""
+    """How far a skirt or coat hangs below the crotch; None: none was recognised, and each leg has cloth of its own."""
 
 
 @dataclass(frozen=True)
