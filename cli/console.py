@@ -179,7 +179,7 @@ def _facts(run: RunSummary) -> Padding:
     if manifest.quality.silhouette_iou is not None:
         facts.add_row("outline", f"{manifest.quality.silhouette_iou:.2f} overlap of surface and dancer in the pictures")
     if manifest.quality.skirt_m is not None:
-        facts.add_row("skirt or coat", f"recognised; it hangs to {100 * manifest.quality.skirt_m:.0f} cm below the crotch")
+        facts.add_row("skirt or coat", f"hangs to {100 * manifest.quality.skirt_m:.0f} cm below the crotch")
     if manifest.adaptation:
         facts.add_row("adaptation", _adaptation(manifest.adaptation))
     if manifest.scale:
