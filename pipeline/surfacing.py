@@ -15,6 +15,7 @@ from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.hand_colors import of_one_color
 from dancedepth.pipeline.keyframes import Keyframe
+from dancedepth.pipeline.limb_borders import Parts, limbs_of, own_looks
 from dancedepth.pipeline.mesh_shape import closed_up, largest_component, simplified
 from dancedepth.pipeline.portrait import choose_portrait
 from dancedepth.pipeline.records import BodyMotion, Surface
@@ -96,6 +97,8 @@ def _painted(
     hands = _own(shape, motion, HAND_BONES)
     face = np.zeros(len(hands), bool) if head is None else head.front(shape.vertices)
     looks, samples = of_one_color(looks, samples, hands, face)
+    parts = Parts(shape.vertices, shape.faces, limbs_of(shape.skin_bones[:, 0], motion.bone_names))
+    looks, samples = own_looks(looks, samples, parts, keyframes, posed)
     portrait = choose_portrait(shape.vertices, head, hands, looks, keyframes, posed, shape.faces)
     if portrait is not None:
         looks, samples = portrait.alone(looks, samples)
