@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, RestBody
 from dancedepth.pipeline.body_rays import BodyRays
+from dancedepth.pipeline.leg_gaps import ARM_BONES
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.skirt import Skin, Skirt
 from dancedepth.pipeline.skirt_evidence import Hem
@@ -41,6 +42,8 @@ FOOT_BONES = ("foot", "toe")
 HAND_BONES = ("wrist", "metacarpal", "finger")
 """And of those of hands, so."""
 NECK_BONES = ("neck",)
+SHOULDER, ARMPIT_SHARE = (0.3, 0.7), 0.1
+"""Skin that belongs to an arm by between these lies around the shoulder; its lowest part is the armpit."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,12 @@ class BodyField:
         """And for feet."""
         self.foot_skin: Float[np.ndarray, "q 3"] = self.fine.points[self.fine.skin[:, feet].sum(axis=1) > 0.5]
         """The fine samples of feet."""
+        arms = self.fine.skin[:, [name.startswith(ARM_BONES) for name in body.bone_names]].sum(axis=1)
+        joint = (arms > SHOULDER[0]) & (arms < SHOULDER[1])
+        self.armpit_z = float(np.quantile(self.fine.points[joint, 2], ARMPIT_SHARE))
+        below = (arms <= SHOULDER[0]) & (self.fine.points[:, 2] < self.armpit_z)
+        self.trunk_skin: Float[np.ndarray, "q 3"] = self.fine.points[below]
+        """The fine samples below the armpits, but for the arms."""
         head = self.coarse.skin[:, self.head_bones].sum(axis=1)
         neck = self.coarse.skin[:, [name.startswith(NECK_BONES) for name in body.bone_names]].sum(axis=1)
         self.face: Float[np.ndarray, "s"] = head * in_face(self.coarse.points, head)

@@ -16,6 +16,7 @@ from dancedepth.pipeline.relief import with_own_relief
 from dancedepth.pipeline.skin_distance import SkinDistance
 from dancedepth.pipeline.skirt_fill import HungCloth
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
+from dancedepth.pipeline.trunk import trunk_dressed
 from dancedepth.pipeline.volume_sampling import BlockCorners
 from jaxtyping import Bool, Float
 
@@ -91,6 +92,10 @@ def complete(
     if laid:
         unsure |= zones.hangs
         limbs, fill = limbs & ~laid.outermost, np.minimum(fill, laid.around)
+    trunk = None if cloth else trunk_dressed(volume, field)
+    if trunk is not None:
+        spanned_m = corners.of(trunk.distance_m) - offset
+        fill = np.minimum(fill, np.clip(spanned_m / config.truncation_m, -1, 1))
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
     about_m = corners.of(field.signed_distance)

@@ -8,7 +8,7 @@ import numpy as np
 from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.neighbours import nearest
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.spatial import ConvexHull
 
 NEAR_M = 0.02
@@ -76,17 +76,22 @@ class Shoes:
 
 def shoes_worn(volume: CanonicalVolume, field: BodyField) -> Shoes | None:
     """Shoes, if the dancer wears any, as far as feet and face were seen; feet whose colour nobody saw are bare."""
-    face, feet = (_color(volume, field, part > 0.5) for part in (field.face, field.feet))
-    if face is None or feet is None or np.linalg.norm(face - feet) <= OTHER_COLOR:
-        return None
-    return Shoes.on(field)
+    return Shoes.on(field) if is_dressed(volume, field, field.feet > 0.5, NEAR_M) else None
 
 
-def _color(volume: CanonicalVolume, field: BodyField, part: Float[np.ndarray, "s"]) -> Float[np.ndarray, "3"] | None:
+def is_dressed(volume: CanonicalVolume, field: BodyField, part: Bool[np.ndarray, "s"], near_m: float) -> bool:
+    """Whether what was seen so near to some coarse samples of the skin is of another colour than the face."""
+    face, own = _color(volume, field, field.face > 0.5, NEAR_M), _color(volume, field, part, near_m)
+    return face is not None and own is not None and bool(np.linalg.norm(face - own) > OTHER_COLOR)
+
+
+def _color(
+    volume: CanonicalVolume, field: BodyField, part: Bool[np.ndarray, "s"], near_m: float
+) -> Float[np.ndarray, "3"] | None:
     """The median of what was seen near some samples of the skin."""
     middles = volume.origins[volume.slots].cpu().numpy() + volume.block_m / 2
     distance, sample = nearest(field.coarse.tree, middles)
-    slots = volume.slots[np.flatnonzero((distance < NEAR_M) & part[sample])]
+    slots = volume.slots[np.flatnonzero((distance < near_m) & part[sample])]
     color = volume.color[slots].permute(0, 2, 1).reshape(-1, 3)
     seen = color[volume.color_weight[slots].reshape(-1) > SEEN]
     return np.median(seen.cpu().numpy(), axis=0) if len(seen) >= LEAST else None

@@ -132,8 +132,12 @@ def dancer(
     camera: Camera | None = None,
     dressed: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor] | None = None,
     distance_m: float = 2.6,
+    paint: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Scene:
-    """A body (or a dressed surface: vertices, faces, skin weights, skin bones) posed by `turns`, rendered exactly."""
+    """A body (or a dressed surface: vertices, faces, skin weights, skin bones) posed by `turns`, rendered exactly.
+
+    `paint` gives (v 3) colours to points at rest; a pattern all over without it.
+    """
     camera = camera or Camera.centred(400.0, 240, 320)
     rest = rest_body(body)
     if dressed is None:
@@ -142,7 +146,7 @@ def dancer(
     else:
         points, faces, weights, bones = dressed
     cam_from_rest = _cam_from_rest(body, rest.bone_poses[:, :3, 3], count, turns, distance_m)
-    colors = _pattern(points)
+    colors = (paint or _pattern)(points)
     images, depths = [], []
     seen = torch.zeros(len(points))
     for transforms in cam_from_rest:

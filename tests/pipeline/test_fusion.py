@@ -1,5 +1,6 @@
 """Fusion with exact depth and pose: any error is its own."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from tests.scenes import Scene, dancer, dressed_dancer, rest_body, still, turnin
 
 CONFIG = FusionConfig(voxel_m=0.008, truncation_m=0.03)
 SEEN, UNSEEN = 0.5, 0.05
+SKIN, BLUE = (0.8, 0.6, 0.5), (0.2, 0.3, 0.6)
 
 
 def fused(scene: Scene, body: BodyModel) -> Surface:
@@ -45,12 +47,25 @@ def dressed(body: BodyModel) -> SimpleNamespace:
     return SimpleNamespace(scene=scene, surface=fused(scene, body))
 
 
+def seen_from_the_front(body: BodyModel, paint: Callable[[torch.Tensor], torch.Tensor]) -> SimpleNamespace:
+    """One arm across the chest in every frame."""
+    arm = {"upperarm01.L": (-0.3, 0.6, -0.6), "lowerarm01.L": (-0.6, 0.0, -1.2)}
+    scene = dancer(body, 4, still(arm), Camera.centred(500.0, 300, 400), paint=paint)
+    return SimpleNamespace(scene=scene, surface=fused(scene, body))
+
+
+def skin(points: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(SKIN).expand_as(points)
+
+
+def in_shorts(points: torch.Tensor) -> torch.Tensor:
+    return torch.where((points[:, 2:].abs() < 0.25) & (points[:, :1].abs() < 0.25), torch.tensor(BLUE), skin(points))
+
+
 @pytest.fixture(scope="module")
 def front(body: BodyModel) -> SimpleNamespace:
-    """A naked body seen from the front only, one arm across the chest in every frame."""
-    arm = {"upperarm01.L": (-0.3, 0.6, -0.6), "lowerarm01.L": (-0.6, 0.0, -1.2)}
-    scene = dancer(body, 4, still(arm), Camera.centred(500.0, 300, 400))
-    return SimpleNamespace(scene=scene, surface=fused(scene, body))
+    """A naked body seen from the front only."""
+    return seen_from_the_front(body, skin)
 
 
 def test_seen_surface_is_within_two_millimetres_of_the_truth(dressed: SimpleNamespace) -> None:
@@ -128,6 +143,20 @@ def test_the_unseen_back_is_filled_from_the_body_and_marked(front: SimpleNamespa
     distance = distance_mm(surface.vertices[back], scene.vertices, scene.faces)
     assert distance.mean() < 4
     assert distance.max() < 20
+
+
+def test_unseen_cloth_spans_what_skin_folds(front: SimpleNamespace, body: BodyModel) -> None:
+    """The cleft of the naked body is followed where hips are of the face's colour, and else spanned."""
+
+    def cleft_m(surface: Surface) -> float:
+        x, y, z = surface.vertices.T
+        level = (np.abs(z - z_crotch - 0.05) < 0.01) & (y > 0)
+        return float(y[level].max() - y[level & (np.abs(x) < 0.006)].max())
+
+    bare = front.scene.vertices
+    z_crotch = float(bare[np.abs(bare[:, 0]) < 0.01, 2].min())
+    naked, clothed = cleft_m(front.surface), cleft_m(seen_from_the_front(body, in_shorts).surface)
+    assert naked > 0.01 and clothed < 0.5 * naked
 
 
 def test_nothing_floats_around_the_body(front: SimpleNamespace, body: BodyModel) -> None:
