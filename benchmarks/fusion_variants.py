@@ -59,6 +59,7 @@ VARIANTS: dict[str, Callable[[], Any]] = {
     "without the fill": lambda: _patched((fusion, "complete", _left_as_seen), (CanonicalVolume, "extract", _seen_only)),
     "without the outlines": lambda: _patched((outlines.OutlineGauge, "add", lambda *told: None)),
     "without draping": lambda: _patched((completion, "DRAPE_M", 0.0)),
+    "without spanned folds": lambda: _patched((completion, "trunk_dressed", lambda *asked: None)),
     "without the skirt": lambda: _patched((fusion, "find_hem", lambda *asked: None)),
     "without the body's relief": lambda: _patched(
         (completion, "with_own_relief", _as_it_was),
@@ -68,5 +69,8 @@ VARIANTS: dict[str, Callable[[], Any]] = {
         (surfacing, "sharpened", lambda vertices, faces, field: (vertices, faces)),
     ),
     "without the portrait": lambda: _patched((surfacing, "choose_portrait", lambda *asked: None)),
+    "with other limbs' colours": lambda: _patched(
+        (surfacing, "own_looks", lambda looks, samples, *asked: (looks, samples))
+    ),
     REFINED: _patched,
 }
