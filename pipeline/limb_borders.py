@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -74,7 +77,8 @@ def own_looks(
     posed: list[Float[np.ndarray, "v 3"]],
 ) -> tuple[VertexLooks, Samples]:
     """What was seen, without looks beside another limb that are of its colour and not of the own limb's."""
-    beside = np.stack([_beside(parts, frame, at) for frame, at in zip(frames, posed, strict=True)])
+    with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
+        beside = np.stack(list(workers.map(partial(_beside, parts), frames, posed)))
     clear = consensus(replace(looks, weight=np.where(beside < 0, looks.weight, 0)))
     palette = _palettes(parts, clear.color, clear.weight)
     k, v = np.nonzero((beside >= 0) & (looks.weight > 0))
