@@ -41,6 +41,7 @@ def _as_it_was(
     about_m: Any,
     distances: Any,
     scatter_m: Any,
+    limbs: Any,
 ) -> Any:
     return distances
 

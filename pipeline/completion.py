@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from dancedepth.pipeline.bare_limbs import BareLimbs, find_bare_limbs
 from dancedepth.pipeline.body_field import CAVITY_M, BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
@@ -71,6 +72,8 @@ def complete(
     everywhere = clothing_thickness(volume, field, outline, config)
     own = np.clip(field.face + field.hands, 0, 1)
     thickness, cloth = within_reason(everywhere[: len(own)], field), HungCloth.over(field, everywhere[len(own) :])
+    limbs_bare = find_bare_limbs(volume, field, thickness)
+    thickness = limbs_bare.evened(thickness)
     skin = field.fine
     shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
     if cloth:
@@ -104,11 +107,14 @@ def complete(
     hangs = zones.hangs | zones.hips if cloth else np.zeros_like(limbs)
     own = corners.spread(own)
     scatter_m = np.sqrt(variance)
-    held = with_own_relief(volume, field, corners, offset, skin_m, about_m, distances, np.where(hangs, 0, scatter_m))
+    loose_m = np.where(hangs, 0, scatter_m)
+    held = with_own_relief(volume, field, corners, offset, skin_m, about_m, distances, loose_m, limbs_bare.share)
     shoes = shoes_worn(volume, field)
     if shoes is not None:
         held = shoes.over(voxels.points, offset, held, config.truncation_m)
-    error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(field, corners, shoes) * (1 - seen)
+    error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(field, corners, shoes, limbs_bare) * (
+        1 - seen
+    )
     error_m = np.maximum(error_m, np.abs(held - distances) * config.truncation_m) * (1 - own)
     distances = held
     result = smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
@@ -116,9 +122,9 @@ def complete(
     return (result - (1 - seen) * shaved).astype(np.float32)
 
 
-def _drape(field: BodyField, corners: BlockCorners, shoes: Shoes | None) -> Float[np.ndarray, "b n"]:
+def _drape(field: BodyField, corners: BlockCorners, shoes: Shoes | None, limbs: BareLimbs) -> Float[np.ndarray, "b n"]:
     """How little unseen surface may follow the body's own relief: cloth and shoes span what skin folds."""
-    bare = np.clip(field.bare - field.feet * (shoes is not None), 0, 1)
+    bare = np.clip(field.bare + limbs.share - field.feet * (shoes is not None), 0, 1)
     return DRAPE_M * (1 - corners.spread(bare))
 
 

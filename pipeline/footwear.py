@@ -81,8 +81,19 @@ def shoes_worn(volume: CanonicalVolume, field: BodyField) -> Shoes | None:
 
 def is_dressed(volume: CanonicalVolume, field: BodyField, part: Bool[np.ndarray, "s"], near_m: float) -> bool:
     """Whether what was seen so near to some coarse samples of the skin is of another colour than the face."""
+    off = _from_face(volume, field, part, near_m)
+    return off is not None and off > OTHER_COLOR
+
+
+def is_face_colored(volume: CanonicalVolume, field: BodyField, part: Bool[np.ndarray, "s"], near_m: float) -> bool:
+    """Whether it is of the face's colour; where it or the face was not seen, neither is said."""
+    off = _from_face(volume, field, part, near_m)
+    return off is not None and off <= OTHER_COLOR
+
+
+def _from_face(volume: CanonicalVolume, field: BodyField, part: Bool[np.ndarray, "s"], near_m: float) -> float | None:
     face, own = _color(volume, field, field.face > 0.5, NEAR_M), _color(volume, field, part, near_m)
-    return face is not None and own is not None and bool(np.linalg.norm(face - own) > OTHER_COLOR)
+    return None if face is None or own is None else float(np.linalg.norm(face - own))
 
 
 def _color(

@@ -16,9 +16,10 @@ from dancedepth.pipeline.skin_distance import SkinDistance
 from dancedepth.pipeline.volume_sampling import BlockCorners
 from jaxtyping import Float, Int
 
-SKIN_M, HAIR_M, CLOTHES_M = 0.001, 0.01, 0.015
-"""How far the surface may lie beside the smooth offset of the skin: on faces and hands, outwards in hair, and in
-clothes, whose folds are flatter: what sticks out farther was seen once or twice, where a shoulder creased.
+SKIN_M, LIMB_M, HAIR_M, CLOTHES_M = 0.001, 0.003, 0.01, 0.015
+"""How far the surface may lie beside the smooth offset of the skin: on faces and hands, on bare arms and legs, outwards
+in hair, and in clothes, whose folds are flatter: what sticks out farther was seen once or twice, where a shoulder
+creased.
 """
 SKULL_M = 0.003
 """And inwards in hair."""
@@ -47,15 +48,19 @@ def with_own_relief(
     about_m: Float[np.ndarray, "b n"],
     distances: Float[np.ndarray, "b n"],
     scatter_m: Float[np.ndarray, "b n"],
+    limbs: Float[np.ndarray, "s"],
 ) -> Float[np.ndarray, "b n"]:
     """Truncated distances whose zero lies within a reach of `offset_m` from the skin.
 
-    `about_m` are distances from the skin interpolated between blocks' corners, which do for clothes. The less frames
-    scatter, the farther the reach: what they all see alike stays as it is (0: wherever it is).
+    `about_m` are distances from the skin interpolated between blocks' corners, which do for clothes; `limbs` are the
+    coarse samples of bare arms and legs. The less frames scatter, the farther the reach: what they all see alike stays
+    as it is (0: wherever it is).
     """
     bare = np.clip(field.face + field.hands, 0, 1)
-    clothed = 1 - np.clip(bare + field.hair, 0, 1)
-    reach_m = bare[:, None] * SKIN_M + field.hair[:, None] * np.array([SKULL_M, HAIR_M]) + clothed[:, None] * CLOTHES_M
+    limbs = limbs * (1 - np.clip(bare + field.hair, 0, 1))
+    clothed = 1 - np.clip(bare + field.hair + limbs, 0, 1)
+    even = bare * SKIN_M + limbs * LIMB_M + clothed * CLOTHES_M
+    reach_m = even[:, None] + field.hair[:, None] * np.array([SKULL_M, HAIR_M])
     inwards, outwards = (corners.spread(reach_m[:, side]) for side in range(2))
     truncation_m, near = volume.config.truncation_m, volume.block_m * np.sqrt(3) / 2
     blocks = np.abs(skin_m.middle) < near + truncation_m + np.abs(offset_m).max(axis=1)
