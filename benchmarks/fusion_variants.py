@@ -10,6 +10,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from dancedepth.pipeline import completion, frame_view, fusion, integration, outlines, surfacing
+from dancedepth.pipeline.bare_limbs import BareLimbs
 from dancedepth.pipeline.canonical import CanonicalVolume
 
 REFINED = "with refined poses"
@@ -46,6 +47,10 @@ def _as_it_was(
     return distances
 
 
+def _none_bare(volume: CanonicalVolume, field: Any, thickness_m: np.ndarray) -> BareLimbs:
+    return BareLimbs(np.zeros(len(thickness_m)), ())
+
+
 VARIANTS: dict[str, Callable[[], Any]] = {
     "all parts": _patched,
     "without the angle's weight": lambda: _patched(
@@ -61,6 +66,7 @@ VARIANTS: dict[str, Callable[[], Any]] = {
     "without the outlines": lambda: _patched((outlines.OutlineGauge, "add", lambda *told: None)),
     "without draping": lambda: _patched((completion, "DRAPE_M", 0.0)),
     "without spanned folds": lambda: _patched((completion, "trunk_dressed", lambda *asked: None)),
+    "without bare limbs": lambda: _patched((completion, "find_bare_limbs", _none_bare)),
     "without the skirt": lambda: _patched((fusion, "find_hem", lambda *asked: None)),
     "without the body's relief": lambda: _patched(
         (completion, "with_own_relief", _as_it_was),
