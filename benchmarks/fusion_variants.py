@@ -47,7 +47,7 @@ def _as_it_was(
     return distances
 
 
-def _none_bare(volume: CanonicalVolume, field: Any, thickness_m: np.ndarray) -> BareLimbs:
+def _none_bare(colors: Any, field: Any, thickness_m: np.ndarray) -> BareLimbs:
     return BareLimbs(np.zeros(len(thickness_m)), ())
 
 

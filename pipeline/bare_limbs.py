@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from dancedepth.pipeline.body_field import BodyField
-from dancedepth.pipeline.canonical import CanonicalVolume
-from dancedepth.pipeline.footwear import is_face_colored
+from dancedepth.pipeline.seen_colors import SeenColors
 from jaxtyping import Bool, Float, Int
 
 NEAR_M = 0.03
@@ -37,14 +36,14 @@ class BareLimbs:
         return even
 
 
-def find_bare_limbs(volume: CanonicalVolume, field: BodyField, thickness_m: Float[np.ndarray, "s"]) -> BareLimbs:
+def find_bare_limbs(colors: SeenColors, field: BodyField, thickness_m: Float[np.ndarray, "s"]) -> BareLimbs:
     """The parts of limbs, a bone each, that were seen in the face's colour and close to the skin."""
     parts = []
     bone = field.coarse.skin.argmax(axis=1)
     limbs: Bool[np.ndarray, "s"] = (field.limbs > 0.5) & (field.bare < 0.5)
     for one in np.unique(bone[limbs]):
         part = limbs & (bone == one)
-        if np.median(thickness_m[part]) < CLOTHED_M and is_face_colored(volume, field, part, NEAR_M):
+        if np.median(thickness_m[part]) < CLOTHED_M and colors.like_face(part, NEAR_M):
             parts.append(np.flatnonzero(part))
     share = np.zeros(len(thickness_m))
     for rows in parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from dancedepth.pipeline.footwear import Shoes, shoes_worn
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.outlines import Outline
 from dancedepth.pipeline.relief import with_own_relief
+from dancedepth.pipeline.seen_colors import SeenColors
 from dancedepth.pipeline.skin_distance import SkinDistance
 from dancedepth.pipeline.skirt_fill import HungCloth
 from dancedepth.pipeline.smoothing import smoothed, variance_of_looks
-from dancedepth.pipeline.trunk import trunk_dressed
+from dancedepth.pipeline.trunk import Trunk, trunk_dressed
 from dancedepth.pipeline.volume_sampling import BlockCorners
 from jaxtyping import Bool, Float
 
@@ -64,21 +65,32 @@ EDGE_WEIGHT = 0.5
 GRAPH_NEIGHBOURS = 10
 
 
+@dataclass(frozen=True)
+class Worn:
+    """What the body wears, as far as it was seen."""
+
+    thickness_m: Float[np.ndarray, "s"]
+    """Distance of the surface from the skin's coarse samples."""
+    cloth: HungCloth | None
+    limbs: BareLimbs
+    trunk: Trunk | None
+    shoes: Shoes | None
+
+    def shell(self, field: BodyField) -> Float[np.ndarray, "p 3"]:
+        """Points all over what is worn."""
+        skin = field.fine
+        shell = skin.points + skin.normals * field.spread(self.thickness_m[:, None], skin.points)
+        return np.concatenate((shell, self.cloth.shell)) if self.cloth else shell
+
+
 def complete(
     volume: CanonicalVolume, field: BodyField, outline: Outline, config: FusionConfig
 ) -> Float[np.ndarray, "b n"]:
     """Truncated distances of every active voxel, seen or filled; activates the blocks that the filled surface needs."""
     outline = replace(outline, offset_m=within_reason(outline.offset_m, field))
-    everywhere = clothing_thickness(volume, field, outline, config)
-    own = np.clip(field.face + field.hands, 0, 1)
-    thickness, cloth = within_reason(everywhere[: len(own)], field), HungCloth.over(field, everywhere[len(own) :])
-    limbs_bare = find_bare_limbs(volume, field, thickness)
-    thickness = limbs_bare.evened(thickness)
-    skin = field.fine
-    shell = skin.points + skin.normals * field.spread(thickness[:, None], skin.points)
-    if cloth:
-        shell = np.concatenate((shell, cloth.shell))
-    volume.activate(torch.from_numpy(shell.astype(np.float32)), volume.block_m)
+    worn = what_is_worn(volume, field, outline, config)
+    cloth = worn.cloth
+    volume.activate(torch.from_numpy(worn.shell(field).astype(np.float32)), volume.block_m)
     voxels, corners = volume.voxels(), BlockCorners(volume, field)
     variance = variance_of_looks(voxels) * config.truncation_m**2
     fill_weight = FILL_WEIGHT * (1 + variance / DOUBTED_M**2)
@@ -88,16 +100,15 @@ def complete(
     if cloth:
         zones = cloth.zones(voxels.points)
         unsure |= zones.ends | zones.hips
-    offset = corners.spread(thickness)
+    offset = corners.spread(worn.thickness_m)
     skin_m = SkinDistance(field, voxels.points)
     fill = _filled(volume, skin_m, offset, unsure)
     laid = cloth.laid(volume, voxels.points, zones, unsure | zones.hangs, fill) if cloth else None
     if laid:
         unsure |= zones.hangs
         limbs, fill = limbs & ~laid.outermost, np.minimum(fill, laid.around)
-    trunk = None if cloth else trunk_dressed(volume, field)
-    if trunk is not None:
-        spanned_m = corners.of(trunk.distance_m) - offset
+    if worn.trunk is not None:
+        spanned_m = corners.of(worn.trunk.distance_m) - offset
         fill = np.minimum(fill, np.clip(spanned_m / config.truncation_m, -1, 1))
     distances = np.where(unsure, seen * voxels.tsdf + (1 - seen) * fill, voxels.tsdf).astype(np.float32)
     distances[limbs] = np.minimum(distances[limbs], fill[limbs] + DENTED_M / config.truncation_m)
@@ -105,26 +116,33 @@ def complete(
     outlined = _within_outline(volume, corners, outline, skin_m.middle, about_m, distances)
     distances = laid.shaped(distances, outlined) if laid else outlined
     hangs = zones.hangs | zones.hips if cloth else np.zeros_like(limbs)
-    own = corners.spread(own)
     scatter_m = np.sqrt(variance)
     loose_m = np.where(hangs, 0, scatter_m)
-    held = with_own_relief(volume, field, corners, offset, skin_m, about_m, distances, loose_m, limbs_bare.share)
-    shoes = shoes_worn(volume, field)
-    if shoes is not None:
-        held = shoes.over(voxels.points, offset, held, config.truncation_m)
-    error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(field, corners, shoes, limbs_bare) * (
-        1 - seen
-    )
+    held = with_own_relief(volume, field, corners, offset, skin_m, about_m, distances, loose_m, worn.limbs.share)
+    if worn.shoes is not None:
+        held = worn.shoes.over(voxels.points, offset, held, config.truncation_m)
+    error_m = scatter_m / np.sqrt(voxels.weight + LOOK_WEIGHT) * seen + _drape(field, corners, worn) * (1 - seen)
+    own = corners.spread(np.clip(field.face + field.hands, 0, 1))
     error_m = np.maximum(error_m, np.abs(held - distances) * config.truncation_m) * (1 - own)
-    distances = held
-    result = smoothed(volume, voxels, distances, voxels.weight + fill_weight, error_m)
-    shaved = np.maximum(result - distances - SHAVED_M / config.truncation_m, 0)
+    result = smoothed(volume, voxels, held, voxels.weight + fill_weight, error_m)
+    shaved = np.maximum(result - held - SHAVED_M / config.truncation_m, 0)
     return (result - (1 - seen) * shaved).astype(np.float32)
 
 
-def _drape(field: BodyField, corners: BlockCorners, shoes: Shoes | None, limbs: BareLimbs) -> Float[np.ndarray, "b n"]:
+def what_is_worn(volume: CanonicalVolume, field: BodyField, outline: Outline, config: FusionConfig) -> Worn:
+    """Told by thickness and colour; a skirt is the field's."""
+    everywhere = clothing_thickness(volume, field, outline, config)
+    count, colors = len(field.coarse.points), SeenColors(volume, field)
+    cloth = HungCloth.over(field, everywhere[count:])
+    thickness_m = within_reason(everywhere[:count], field)
+    limbs = find_bare_limbs(colors, field, thickness_m)
+    trunk = None if cloth else trunk_dressed(colors, field)
+    return Worn(limbs.evened(thickness_m), cloth, limbs, trunk, shoes_worn(colors, field))
+
+
+def _drape(field: BodyField, corners: BlockCorners, worn: Worn) -> Float[np.ndarray, "b n"]:
     """How little unseen surface may follow the body's own relief: cloth and shoes span what skin folds."""
-    bare = np.clip(field.bare + limbs.share - field.feet * (shoes is not None), 0, 1)
+    bare = np.clip(field.bare + worn.limbs.share - field.feet * (worn.shoes is not None), 0, 1)
     return DRAPE_M * (1 - corners.spread(bare))
 
 

@@ -6,19 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from dancedepth.pipeline.body_field import BodyField
-from dancedepth.pipeline.canonical import CanonicalVolume
-from dancedepth.pipeline.neighbours import nearest
-from jaxtyping import Bool, Float
+from dancedepth.pipeline.seen_colors import SeenColors
+from jaxtyping import Float
 from scipy.spatial import ConvexHull
 
 NEAR_M = 0.02
 """Voxels this near to the skin show it, or what is worn on it."""
-SEEN = 0.02
-"""Colour weight from which a voxel was seen."""
-LEAST = 30
-"""Voxels, with fewer of which nothing is known."""
-OTHER_COLOR = 0.25
-"""Of 1 in each channel: skin in the shade of the legs is darker than faces by less."""
 TOES_M = 0.045
 """Toes lie below this height above the soles."""
 LEVEL_M = 0.005
@@ -74,35 +67,6 @@ class Shoes:
         return worn
 
 
-def shoes_worn(volume: CanonicalVolume, field: BodyField) -> Shoes | None:
+def shoes_worn(colors: SeenColors, field: BodyField) -> Shoes | None:
     """Shoes, if the dancer wears any, as far as feet and face were seen; feet whose colour nobody saw are bare."""
-    return Shoes.on(field) if is_dressed(volume, field, field.feet > 0.5, NEAR_M) else None
-
-
-def is_dressed(volume: CanonicalVolume, field: BodyField, part: Bool[np.ndarray, "s"], near_m: float) -> bool:
-    """Whether what was seen so near to some coarse samples of the skin is of another colour than the face."""
-    off = _from_face(volume, field, part, near_m)
-    return off is not None and off > OTHER_COLOR
-
-
-def is_face_colored(volume: CanonicalVolume, field: BodyField, part: Bool[np.ndarray, "s"], near_m: float) -> bool:
-    """Whether it is of the face's colour; where it or the face was not seen, neither is said."""
-    off = _from_face(volume, field, part, near_m)
-    return off is not None and off <= OTHER_COLOR
-
-
-def _from_face(volume: CanonicalVolume, field: BodyField, part: Bool[np.ndarray, "s"], near_m: float) -> float | None:
-    face, own = _color(volume, field, field.face > 0.5, NEAR_M), _color(volume, field, part, near_m)
-    return None if face is None or own is None else float(np.linalg.norm(face - own))
-
-
-def _color(
-    volume: CanonicalVolume, field: BodyField, part: Bool[np.ndarray, "s"], near_m: float
-) -> Float[np.ndarray, "3"] | None:
-    """The median of what was seen near some samples of the skin."""
-    middles = volume.origins[volume.slots].cpu().numpy() + volume.block_m / 2
-    distance, sample = nearest(field.coarse.tree, middles)
-    slots = volume.slots[np.flatnonzero((distance < near_m) & part[sample])]
-    color = volume.color[slots].permute(0, 2, 1).reshape(-1, 3)
-    seen = color[volume.color_weight[slots].reshape(-1) > SEEN]
-    return np.median(seen.cpu().numpy(), axis=0) if len(seen) >= LEAST else None
+    return Shoes.on(field) if colors.like_face(field.feet > 0.5, NEAR_M) is False else None

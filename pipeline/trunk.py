@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from dancedepth.pipeline.body_field import BodyField
-from dancedepth.pipeline.canonical import CanonicalVolume
-from dancedepth.pipeline.footwear import is_dressed
+from dancedepth.pipeline.seen_colors import SeenColors
 from jaxtyping import Float
 from scipy.spatial import ConvexHull
 
@@ -58,12 +57,12 @@ class Trunk:
         return result
 
 
-def trunk_dressed(volume: CanonicalVolume, field: BodyField) -> Trunk | None:
+def trunk_dressed(colors: SeenColors, field: BodyField) -> Trunk | None:
     """The trunk, if what was seen around the hips is of another colour than the face; else it is taken to be bare."""
     trunk = Trunk.of(field)
     height = field.coarse.points[:, 2] - trunk.bottom_z
     hips = (height > 0) & (height < HIPS_M) & (field.hands < 0.5)
-    return trunk if is_dressed(volume, field, hips, NEAR_M) else None
+    return trunk if colors.like_face(hips, NEAR_M) is False else None
 
 
 def _beyond(places: Float[np.ndarray, "q 2"], lines: Float[np.ndarray, "e 3"]) -> Float[np.ndarray, "q"]:

@@ -8,6 +8,7 @@ from dancedepth.pipeline.bare_limbs import EVEN_M, find_bare_limbs
 from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
+from dancedepth.pipeline.seen_colors import SeenColors
 
 from tests.scenes import rest_body
 
@@ -40,7 +41,7 @@ def parts(field: BodyField) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(("legs", "bare"), [(SHADED, True), (BLUE, False)])
 def test_limbs_of_the_face_s_colour_are_bare(field: BodyField, legs: tuple[float, ...], bare: bool) -> None:
-    found = find_bare_limbs(painted(field, legs), field, np.zeros(len(field.limbs)))
+    found = find_bare_limbs(SeenColors(painted(field, legs), field), field, np.zeros(len(field.limbs)))
     low, high = parts(field)
     assert found.share[high].all() and found.share[low].mean() == bare
     assert not found.share[field.limbs < 0.5].any() and not found.share[field.hands > 0.5].any()
@@ -48,8 +49,12 @@ def test_limbs_of_the_face_s_colour_are_bare(field: BodyField, legs: tuple[float
 
 def test_what_is_thick_or_unseen_is_not_bare(field: BodyField) -> None:
     _, arms = parts(field)
-    assert not find_bare_limbs(painted(field, SKIN), field, np.full(len(field.limbs), 0.02)).share.any()
-    unseen = find_bare_limbs(painted(field, SKIN, arms_seen=False), field, np.zeros(len(field.limbs)))
+    assert not find_bare_limbs(
+        SeenColors(painted(field, SKIN), field), field, np.full(len(field.limbs), 0.02)
+    ).share.any()
+    unseen = find_bare_limbs(
+        SeenColors(painted(field, SKIN, arms_seen=False), field), field, np.zeros(len(field.limbs))
+    )
     far = arms & (np.abs(field.coarse.points[:, 0]) > 0.4)
     assert far.any() and not unseen.share[far].any()
 
@@ -60,7 +65,7 @@ def test_a_swollen_elbow_goes_and_what_is_even_stays(field: BodyField) -> None:
     middle = field.coarse.points[arms].mean(axis=0) * (0, 1, 1) + (np.abs(field.coarse.points[arms, 0]).mean(), 0, 0)
     elbow = arms & (np.linalg.norm(field.coarse.points - middle, axis=1) < 0.05)
     thickness[elbow] = 0.025
-    even = find_bare_limbs(painted(field, BLUE), field, thickness).evened(thickness)
+    even = find_bare_limbs(SeenColors(painted(field, BLUE), field), field, thickness).evened(thickness)
     assert elbow.any() and (even[elbow] <= 0.004 + EVEN_M + 1e-9).all()
     np.testing.assert_array_equal(even[~elbow], thickness[~elbow])
     assert low.any()

@@ -8,6 +8,7 @@ from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.footwear import Shoes, shoes_worn
+from dancedepth.pipeline.seen_colors import SeenColors
 from scipy.spatial import ConvexHull
 
 from tests.scenes import rest_body
@@ -25,7 +26,7 @@ def test_feet_of_another_colour_wear_shoes(body: BodyModel, feet: tuple[float, .
     color = torch.where(low[:, None], torch.tensor(feet), torch.tensor(SKIN))
     volume.color[volume.slots] = color[..., None].expand(-1, -1, volume.color.shape[-1]).clone()
     volume.color_weight[volume.slots] = torch.where(low, float(seen), 1.0)[:, None]
-    assert (shoes_worn(volume, field) is not None) == shod
+    assert (shoes_worn(SeenColors(volume, field), field) is not None) == shod
 
 
 def test_shoes_close_the_gaps_between_toes_and_nothing_else(body: BodyModel) -> None:
