@@ -48,7 +48,7 @@ def _as_it_was(
 
 
 def _none_bare(colors: Any, field: Any, thickness_m: np.ndarray) -> BareLimbs:
-    return BareLimbs(np.zeros(len(thickness_m)), ())
+    return BareLimbs(np.full(len(thickness_m), -1))
 
 
 VARIANTS: dict[str, Callable[[], Any]] = {

@@ -23,29 +23,31 @@ EVEN_M = 0.006
 class BareLimbs:
     """The bare parts of arms and legs."""
 
-    share: Float[np.ndarray, "s"]
-    """1 at the body field's coarse samples that belong to one, 0 elsewhere."""
-    _parts: tuple[Int[np.ndarray, "p"], ...]
+    bone: Int[np.ndarray, "s"]
+    """The bone of the part that each of the body field's coarse samples belongs to; -1 for all that is not bare."""
+
+    @property
+    def share(self) -> Float[np.ndarray, "s"]:
+        """1 at samples of a bare part, 0 elsewhere."""
+        return (self.bone >= 0).astype(float)
 
     def evened(self, thickness_m: Float[np.ndarray, "s"]) -> Float[np.ndarray, "s"]:
         """Thickness over the skin, nearly the same all over each bare part."""
         even = thickness_m.copy()
-        for rows in self._parts:
-            usual = np.quantile(thickness_m[rows], USUAL_SHARE)
-            even[rows] = np.clip(thickness_m[rows], usual - EVEN_M, usual + EVEN_M)
+        for one in np.unique(self.bone[self.bone >= 0]):
+            part = self.bone == one
+            usual = np.quantile(thickness_m[part], USUAL_SHARE)
+            even[part] = np.clip(thickness_m[part], usual - EVEN_M, usual + EVEN_M)
         return even
 
 
 def find_bare_limbs(colors: SeenColors, field: BodyField, thickness_m: Float[np.ndarray, "s"]) -> BareLimbs:
     """The parts of limbs, a bone each, that were seen in the face's colour and close to the skin."""
-    parts = []
     bone = field.coarse.skin.argmax(axis=1)
     limbs: Bool[np.ndarray, "s"] = (field.limbs > 0.5) & (field.bare < 0.5)
+    bare = np.full(len(bone), -1)
     for one in np.unique(bone[limbs]):
         part = limbs & (bone == one)
         if np.median(thickness_m[part]) < CLOTHED_M and colors.like_face(part, NEAR_M):
-            parts.append(np.flatnonzero(part))
-    share = np.zeros(len(thickness_m))
-    for rows in parts:
-        share[rows] = 1
-    return BareLimbs(share, tuple(parts))
+            bare[part] = one
+    return BareLimbs(bare)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.keyframes import Keyframe
+from dancedepth.pipeline.leg_gaps import ARM_BONES, LEG_BONES
 from dancedepth.pipeline.neighbours import nearest
 from dancedepth.pipeline.vertex_colors import VertexLooks, consensus, pixels_of
 from dancedepth.pipeline.volume_sampling import Samples
@@ -18,13 +19,7 @@ from jaxtyping import Float, Int
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-LIMBS = (
-    (".L", ("upperarm", "lowerarm", "wrist", "metacarpal", "finger")),
-    (".R", ("upperarm", "lowerarm", "wrist", "metacarpal", "finger")),
-    (".L", ("upperleg", "lowerleg", "foot", "toe")),
-    (".R", ("upperleg", "lowerleg", "foot", "toe")),
-    ("", ("head", "eye", "neck")),
-)
+LIMBS = ((".L", ARM_BONES), (".R", ARM_BONES), (".L", LEG_BONES), (".R", LEG_BONES), ("", ("head", "eye", "neck")))
 """Ends and beginnings of the names of their bones; all others are the trunk's."""
 HEAD, TRUNK = 4, 5
 NEAR_M = 0.08
