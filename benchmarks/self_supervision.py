@@ -21,8 +21,9 @@ import typer
 from clip_scores import Score, Unlabelled, correspondence_errors, mean_score, render_clips, score, unlabelled_clips
 from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import load_weights
-from dancedepth.models.hdnet import HDNet, has_bfloat16
+from dancedepth.models.hdnet import HDNet
 from dancedepth.models.pose_energy import FitWeights
+from dancedepth.models.precision import has_bfloat16
 from dancedepth.models.weights import cache_folder
 from dancedepth.pipeline.adaptation import adapt
 from dancedepth.pipeline.body_motion import fit_body

@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from dancedepth.models.inputs import NetworkInput, extend_outwards
 from dancedepth.models.normal_integration import integrate_normals
+from dancedepth.models.precision import has_bfloat16
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
@@ -180,16 +181,6 @@ class Block(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Same shape."""
         return x + self.second(self.act(self.first(self.norm(x))))
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 by itself: CUDA, and processors with AVX-512 BF16 or AMX (1.6 times as
-    fast; normals of the small networks move by less than 0.1 degrees).
-    """
-    if device.type != "cpu":
-        return device.type == "cuda"
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def _silence(layer: nn.Conv2d) -> None:

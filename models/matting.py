@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 from dancedepth.models.errors import WeightsError
-from dancedepth.models.yolo import load_yolo
+from dancedepth.models.yolo import load_yolo, predicted
 from jaxtyping import Float, UInt8
 
 RVM_WORK_SIDE_PX = 410
@@ -85,14 +85,8 @@ class YoloMatting:
     def alpha(self, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
         """0-255, at the size of the frame."""
         height, width = rgb.shape[:2]
-        result = self._model.predict(
-            np.ascontiguousarray(rgb[..., ::-1]),
-            classes=[0],
-            device=self._device,
-            verbose=False,
-            save=False,
-            retina_masks=True,
-        )[0]
+        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        result = predicted(self._model, bgr, self._device, classes=[0], retina_masks=True)
         if result.masks is None:
             return np.zeros((height, width), np.uint8)
         union = result.masks.data.amax(dim=0).float().cpu().numpy()

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from dancedepth.models.errors import WeightsError
+from dancedepth.models.precision import has_bfloat16
 from dancedepth.models.weights import cache_folder
+from jaxtyping import UInt8
 
 SWITCHES = {
     "YOLO_OFFLINE": "true",
@@ -55,6 +57,16 @@ def load_yolo(weights: Path, task: str, device: str) -> Any:
     return model
 
 
+def predicted(model: Any, bgr: UInt8[np.ndarray, "h w 3"], device: str, **options: Any) -> Any:
+    """What the model says of one picture.
+
+    A processor that has bfloat16 computes all but the last layers in it, in three quarters of the time; keypoints of
+    a picture 1920 pixels high move by half a pixel, and by 3.4 if the last layers, which place them, did so too.
+    """
+    with torch.autocast("cpu", torch.bfloat16, enabled=device == "cpu" and has_bfloat16(torch.device(device))):
+        return model.predict(bgr, device=device, verbose=False, save=False, **options)[0]
+
+
 def _import_quietly() -> Any:
     for name, value in SWITCHES.items():
         os.environ[name] = value
@@ -80,8 +92,20 @@ def _warm_up(model: Any, device: str) -> None:
     try:
         model.predict(np.zeros((64, 64, 3), np.uint8), device=device, verbose=False, save=False)
         model.predictor.model.to(memory_format=torch.channels_last)
+        _keep_precise(model.predictor.model.model.model[-1])
     finally:
         torch.set_num_threads(threads)
+
+
+def _keep_precise(head: torch.nn.Module) -> None:
+    """The layers that place boxes and keypoints stay out of autocast."""
+    forward = head.forward
+
+    def precisely(maps: list[torch.Tensor]) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return forward([one.float() for one in maps])
+
+    head.forward = precisely
 
 
 def _config_folder() -> Path:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, fields
 
 import torch
 from dancedepth.models.body import BodyModel
-from dancedepth.models.hdnet import HDNet, Prediction, has_bfloat16, person_mask
+from dancedepth.models.hdnet import HDNet, Prediction, person_mask
 from dancedepth.models.inputs import NetworkInput
 from dancedepth.models.losses import depth_l1, normal_angle_deg
+from dancedepth.models.precision import has_bfloat16
 from dancedepth.pipeline.manifest import AdaptationRecord, LossRecord
 from dancedepth.pipeline.records import BodyMotion, FrameSource, ImageSequence, Observer, Tracks
 from dancedepth.pipeline.training.clip_frames import ClipFrame, read_clip

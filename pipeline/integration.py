@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from dancedepth.models.geometry import Camera
@@ -15,11 +17,11 @@ from dancedepth.pipeline.frame_view import (
     WEIGHT,
     FrameView,
 )
+from dancedepth.pipeline.integration_kernel import MIDDLE_VOXEL, Held, Look, Rules, fold
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 
-MIDDLE_VOXEL = SIDE // 2 * (1 + SIDE + SIDE**2)
 BACK_COS = 0.6
 """Blocks whose body surface is turned away from the camera by more than this show nothing to it."""
 FACING = 0.5, 1.5
@@ -38,12 +40,51 @@ NEAREST_M = 0.05
 def integrate(
     volume: CanonicalVolume, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"], frame_weight: float
 ) -> None:
-    """Fold one frame into the volume, where its pixels show the voxel's own part of the body.
+    """Fold one frame into the volume, where its pixels show the voxel's own part of the body."""
+    if volume.device.type == "cpu":
+        _fold(volume, view, cam_from_rest, frame_weight)
+    else:
+        integrate_tensors(volume, view, cam_from_rest, frame_weight)
 
-    Chunks of blocks one after the other: side by side, beside the views that are made meanwhile, they took longer.
-    """
+
+def integrate_tensors(
+    volume: CanonicalVolume, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"], frame_weight: float
+) -> None:
+    """`integrate` on any device."""
     for some in slots_in_view(volume, view, cam_from_rest).split(BLOCKS_AT_ONCE):
         _integrate_blocks(volume, some, view, cam_from_rest, frame_weight)
+
+
+def _fold(volume: CanonicalVolume, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"], frame_weight: float) -> None:
+    """The same in one loop, four times as fast on the processor."""
+    single, reach_m, voxel_m = np.float32, volume.config.truncation_m, volume.config.voxel_m
+    rules = Rules(
+        voxel_m=single(voxel_m),
+        truncation_m=single(reach_m),
+        carve_m=single(CARVE_TRUNCATIONS * reach_m),
+        carve_weight=single(CARVE_WEIGHT),
+        color_m=single(COLOR_REACH_VOXELS * voxel_m),
+        stretch=single(STRETCH),
+        facing=single(FACING[0]),
+        facing_rise=single(FACING[1]),
+        back_cos=single(BACK_COS),
+        nearest_m=single(NEAREST_M),
+    )
+    held = Held(*(getattr(volume, name).numpy() for name in Held._fields))
+    camera, cells = view.camera, _depth_cells(view, _radius(volume))
+    look = Look(
+        rows=view.rows.numpy(),
+        focal_px=single(camera.focal_px),
+        cx=single(camera.cx),
+        cy=single(camera.cy),
+        width=camera.width,
+        height=camera.height,
+        used=_used(view).numpy(),
+        near=cells.near.numpy(),
+        far=cells.far.numpy(),
+        cell=cells.side,
+    )
+    fold(volume.slots.numpy(), _bone_rows(cam_from_rest).numpy(), held, look, rules, np.float32(frame_weight))
 
 
 def slots_in_view(volume: CanonicalVolume, view: FrameView, cam_from_rest: Float[Tensor, "j 4 4"]) -> Int[Tensor, "s"]:
@@ -59,7 +100,7 @@ def slots_in_view(volume: CanonicalVolume, view: FrameView, cam_from_rest: Float
     at = (matrices[:, :, :3] @ centres[..., None])[..., 0] + matrices[:, :, 3]
     axis = (matrices[:, :, :3] @ volume.normals[slots, :, MIDDLE_VOXEL, None])[..., 0]
     away = (axis * normalize(at, dim=1)).sum(dim=1) > BACK_COS
-    radius, truncation = volume.block_m * 0.87 * STRETCH, volume.config.truncation_m
+    radius, truncation = _radius(volume), volume.config.truncation_m
     behind, before = radius + truncation, radius + CARVE_TRUNCATIONS * truncation
     pixel, inside = _pixels(at[:, 0], at[:, 1], at[:, 2], view.camera)
     seen = view.rows.index_select(0, pixel)
@@ -67,7 +108,7 @@ def slots_in_view(volume: CanonicalVolume, view: FrameView, cam_from_rest: Float
     signed = (gap * seen[:, NORMAL]).sum(dim=1)
     apart = (centres - seen[:, CANONICAL]).norm(dim=1)
     near = (signed > -behind) & (signed < before) & (apart < STRETCH * gap.norm(dim=1) + seen[:, TOLERANCE] + radius)
-    low, high = _depth_range(view, pixel, radius)
+    low, high = _depth_cells(view, radius).around(pixel, view.camera.width)
     maybe = (
         (at[:, 2] > low - before)
         & (at[:, 2] < high + behind)
@@ -79,10 +120,8 @@ def slots_in_view(volume: CanonicalVolume, view: FrameView, cam_from_rest: Float
 def _shows_something(
     view: FrameView, at: Float[Tensor, "s 3"], matrices: Float[Tensor, "s 3 4"], voxel_m: float
 ) -> Bool[Tensor, "s"]:
-    """Whether any pixel that a block covers is used; counted in a summed-area table (Crow 1984)."""
+    """Whether any pixel that a block covers is used."""
     width, height = view.camera.width, view.camera.height
-    used = torch.zeros((height + 1, width + 1), device=at.device, dtype=torch.int32)
-    used[1:, 1:] = (view.depth_m > 0).cumsum(dim=0, dtype=torch.int32).cumsum(dim=1, dtype=torch.int32)
     scale = view.camera.focal_px / at[:, 2:].clamp_min(NEAREST_M)
     middle = (at[:, :2] - matrices[:, :2, :3].sum(dim=2) * (voxel_m / 2)) * scale + torch.tensor(
         (view.camera.cx, view.camera.cy), device=at.device
@@ -91,9 +130,16 @@ def _shows_something(
     size = torch.tensor((width, height), device=at.device)
     left, top = torch.minimum((middle - reach).clamp_min(0), size).long().unbind(dim=1)
     right, bottom = torch.minimum((middle + reach).ceil().clamp_min(0), size).long().unbind(dim=1)
-    flat, row = used.view(-1), width + 1
+    flat, row = _used(view).view(-1), width + 1
     count = flat[bottom * row + right] - flat[top * row + right] - flat[bottom * row + left] + flat[top * row + left]
     return count > 0
+
+
+def _used(view: FrameView) -> Int[Tensor, "h1 w1"]:
+    """Summed-area table (Crow 1984) of the pixels that are used."""
+    used = view.depth_m.new_zeros((view.camera.height + 1, view.camera.width + 1), dtype=torch.int32)
+    used[1:, 1:] = (view.depth_m > 0).cumsum(dim=0, dtype=torch.int32).cumsum(dim=1, dtype=torch.int32)
+    return used
 
 
 def _integrate_blocks(
@@ -176,21 +222,37 @@ def _update(
     volume.color_weight.index_copy_(0, slots, total)
 
 
-def _depth_range(
-    view: FrameView, pixel: Int[Tensor, "v"], radius_m: float
-) -> tuple[Float[Tensor, "v"], Float[Tensor, "v"]]:
-    """Least and greatest depth seen within about `radius_m` around pixels; greatest below least where there is none."""
-    width, seen = view.camera.width, view.depth_m > 0
+def _radius(volume: CanonicalVolume) -> float:
+    """A block's voxels lie within this of its centre in the camera."""
+    return volume.block_m * 0.87 * STRETCH
+
+
+@dataclass(frozen=True)
+class _DepthCells:
+    """Depth ranges around square cells of an image; greatest below least where nothing is seen."""
+
+    near: Float[Tensor, "y x"]
+    far: Float[Tensor, "y x"]
+    side: int
+    """In pixels."""
+
+    def around(self, pixel: Int[Tensor, "v"], width: int) -> tuple[Float[Tensor, "v"], Float[Tensor, "v"]]:
+        """Least and greatest depth around pixels of an image so wide."""
+        at = pixel // width // self.side * self.far.shape[1] + pixel % width // self.side
+        return self.near.view(-1)[at], self.far.view(-1)[at]
+
+
+def _depth_cells(view: FrameView, radius_m: float) -> _DepthCells:
+    """Cells that are at least `radius_m` wide at the depths seen."""
+    seen = view.depth_m > 0
     nearest_m = float(torch.where(seen, view.depth_m, torch.inf).amin().clamp(0.1, 100))
-    cell = int(np.ceil(radius_m * view.camera.focal_px / nearest_m))
+    side = int(np.ceil(radius_m * view.camera.focal_px / nearest_m))
 
     def around(image: Float[Tensor, "h w"]) -> Float[Tensor, "y x"]:
         """Maxima over square cells of the image and the cells around each."""
-        return max_pool2d(max_pool2d(image[None, None], cell, cell, ceil_mode=True), 3, 1, 1)[0, 0]
+        return max_pool2d(max_pool2d(image[None, None], side, side, ceil_mode=True), 3, 1, 1)[0, 0]
 
-    far, near = around(view.depth_m), -around(-torch.where(seen, view.depth_m, torch.inf))
-    at = pixel // width // cell * far.shape[1] + pixel % width // cell
-    return near.view(-1)[at], far.view(-1)[at]
+    return _DepthCells(-around(-torch.where(seen, view.depth_m, torch.inf)), around(view.depth_m), side)
 
 
 def _pixels(

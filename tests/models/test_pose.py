@@ -111,6 +111,16 @@ def test_colours_arrive_in_the_networks_order(detector: PoseDetector, monkeypatc
     assert seen[0][0, 0].tolist() == [50, 100, 200]
 
 
+def test_half_precision_moves_no_keypoint(real_frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for half in (False, True):
+        monkeypatch.setattr("dancedepth.models.yolo.has_bfloat16", lambda device, half=half: half)
+        found.append(PoseDetector(resolve("yolo11n-pose"), "cpu").detect(real_frames[0])[0])
+    sure = found[0].confidence > 0.5
+    off_px = np.abs(found[1].keypoints_px - found[0].keypoints_px)[sure]
+    assert 0 < off_px.mean() < 0.001 * real_frames[0].shape[0]
+
+
 def test_ultralytics_keeps_to_itself(tmp_path: Path) -> None:
     """In a fresh home: no output, no settings or caches outside our folder, no proxies asked, threads as before."""
     home, here, cache = tmp_path / "home", tmp_path / "here", tmp_path / "cache"

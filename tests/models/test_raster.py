@@ -9,6 +9,16 @@ from dancedepth.models.raster import rasterize
 CAMERA = Camera.centred(200.0, 160, 120)
 
 
+@pytest.fixture(autouse=True, params=["compiled", "plain"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to draw on the processor."""
+    _draw_plainly(monkeypatch, request.param == "plain")
+
+
+def _draw_plainly(monkeypatch: pytest.MonkeyPatch, plainly: bool) -> None:
+    monkeypatch.setattr("dancedepth.models.raster._has_numba", lambda: not plainly)
+
+
 def _grid_plane(cells: int) -> tuple[torch.Tensor, torch.Tensor]:
     """A plane across the whole view, tilted, cut into triangles."""
     line = torch.linspace(-3, 3, cells + 1)
@@ -54,6 +64,27 @@ def test_coverage_follows_pixel_centres() -> None:
     possible = (x > 9.99) & (y > 9.99) & (x + y < 30.01)
     assert (seen | ~sure).all()
     assert (~seen | possible).all()
+
+
+@pytest.mark.parametrize("front_only", [True, False])
+def test_both_ways_draw_the_same(front_only: bool, body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = body.rest(torch.tensor(ADULT)).vertices
+    stands = torch.stack((rest[:, 0], 0.9 - rest[:, 2], rest[:, 1] + 3), dim=1)
+    drawn = []
+    for plainly in (False, True):
+        _draw_plainly(monkeypatch, plainly)
+        drawn.append(rasterize(stands, body.faces, CAMERA, front_only=front_only))
+    compiled, plain = drawn
+    same = compiled.face_index == plain.face_index
+    assert (plain.face_index >= 0).sum() > 2000 and (~same).sum() <= 2
+    torch.testing.assert_close(compiled.depth_m[same], plain.depth_m[same], atol=1e-5, rtol=0)
+    torch.testing.assert_close(compiled.barycentric[same], plain.barycentric[same], atol=1e-4, rtol=0)
+
+
+def test_what_is_no_number_draws_nothing() -> None:
+    vertices = torch.tensor([[torch.nan, -1.0, 2], [1, -1, 2], [0, 1, 2], [torch.inf, 0, 2], [-1, -1, torch.nan]])
+    raster = rasterize(vertices, torch.tensor([[0, 1, 2], [4, 1, 2]]), CAMERA)
+    assert (raster.face_index == -1).all()
 
 
 def test_triangles_behind_or_beside_the_camera_draw_nothing() -> None:

@@ -1,6 +1,6 @@
 """Fusion with exact depth and pose: any error is its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,9 +14,9 @@ from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
-from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, make_view
+from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, FrameView, make_view
 from dancedepth.pipeline.fusion import fuse
-from dancedepth.pipeline.integration import integrate
+from dancedepth.pipeline.integration import integrate, integrate_tensors
 from dancedepth.pipeline.records import ImageSequence, Silent, Surface
 from dancedepth.pipeline.surface import pose_surface, welded
 from dancedepth.pipeline.synthesis.character import dress
@@ -167,22 +167,50 @@ def test_nothing_floats_around_the_body(front: SimpleNamespace, body: BodyModel)
 
 def test_the_volume_does_not_grow_with_the_number_of_frames(body: BodyModel) -> None:
     scene = dancer(body, 3, turning(3))
-    device = torch.device("cpu")
-    field = BodyField(body, rest_body(body))
-    volume, proxy = CanonicalVolume(field, CONFIG, device), BodyProxy(field, device)
+    volume, proxy = _empty_volume(body)
     counts, weights = [], []
     for _ in range(3):
-        for frame in scene.frames:
-            transforms = torch.from_numpy(scene.motion.cam_from_rest[frame.index])
-            images = FrameImages(frame.rgb, scene.mattes.load(frame.index), scene.geometry.depth.load(frame.index))
-            view = make_view(images, scene.motion.camera, transforms, proxy, CONFIG.voxel_m)
-            assert view is not None
+        for view, transforms in _views(scene, proxy):
             volume.activate(view.seeds(1_000_000), CONFIG.truncation_m)
             integrate(volume, view, transforms, 1.0)
         counts.append(volume.block_count)
         weights.append(float(volume.weight.sum()))
     assert counts[0] == counts[1] == counts[2] > 1000
     assert weights[2] == pytest.approx(3 * weights[0], rel=1e-3)
+
+
+def test_the_compiled_loop_does_what_tensors_do(body: BodyModel) -> None:
+    scene = dancer(body, 3, turning(3))
+    volume, proxy = _empty_volume(body)
+    views = list(_views(scene, proxy))
+    for view, _ in views:
+        volume.activate(view.seeds(1_000_000), CONFIG.truncation_m)
+    held = [getattr(volume, name) for name in ("tsdf", "weight", "scatter", "color_weight", "color")]
+    found = []
+    for way in (integrate, integrate_tensors):
+        for tensor in held:
+            tensor.zero_()
+        for weight, (view, transforms) in zip((1.0, 0.3, 0.7), views, strict=True):
+            way(volume, view, transforms, weight)
+        found.append([tensor.clone() for tensor in held])
+    for ours, theirs in zip(*found, strict=True):
+        assert (theirs != 0).sum() > 10_000
+        assert ((ours - theirs).abs() > 1e-3).float().mean() < 1e-5
+        assert ((ours != 0) != (theirs != 0)).float().mean() < 1e-5
+
+
+def _empty_volume(body: BodyModel) -> tuple[CanonicalVolume, BodyProxy]:
+    field, device = BodyField(body, rest_body(body)), torch.device("cpu")
+    return CanonicalVolume(field, CONFIG, device), BodyProxy(field, device)
+
+
+def _views(scene: Scene, proxy: BodyProxy) -> Iterator[tuple[FrameView, torch.Tensor]]:
+    for frame in scene.frames:
+        transforms = torch.from_numpy(scene.motion.cam_from_rest[frame.index])
+        images = FrameImages(frame.rgb, scene.mattes.load(frame.index), scene.geometry.depth.load(frame.index))
+        view = make_view(images, scene.motion.camera, transforms, proxy, CONFIG.voxel_m)
+        assert view is not None
+        yield view, transforms
 
 
 def test_a_clip_without_usable_frames_is_a_clear_error(body: BodyModel) -> None:
