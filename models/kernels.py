@@ -6,14 +6,22 @@ that does all of it at once is several times faster. Devices other than the proc
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from dancedepth.models.weights import cache_folder
 
 Loop = TypeVar("Loop", bound=Callable[..., object])
+
+
+@cache
+def has_numba() -> bool:
+    """Training and synthesis do without."""
+    return importlib.util.find_spec("numba") is not None
 
 
 def compiled(loop: Loop) -> Loop:

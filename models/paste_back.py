@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from dancedepth.models.geometry import lengths
 from dancedepth.models.inputs import OPAQUE, Crop, PosedBody, extend_outwards
+from dancedepth.models.kernels import has_numba
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample, max_pool2d, pad
 
+NEAREST_M = 0.05
+"""Nothing is nearer to the camera."""
 STEP = 0.036
 """Depth changes across a network pixel's neighbourhood beyond this many body heights (6 cm) are edges."""
 
@@ -46,40 +50,87 @@ def paste_back(
     """
     known = inside[None].float()
     values = extend_outwards(torch.cat((depth, normals, confidence))[None].float(), known)
-    rows, columns = _person_pixels(alpha, crop)
-    found = _enlarged(values, rows - crop.top, columns - crop.left, crop)
-    depth_m = torch.zeros(alpha.shape, device=alpha.device)
-    depth_m[rows, columns] = (found[0] * body.height_m + body.root_depth_m).clamp_min(0.05)
-    turned = torch.zeros((*alpha.shape, 3), device=alpha.device)
-    turned[rows, columns] = (found[1:4] / lengths(found[1:4], dim=0)).T
-    sure = torch.zeros(alpha.shape, device=alpha.device)
-    sure[rows, columns] = found[4]
-    return Geometry(depth_m, turned, sure)
+    farthest, nearest = max_pool2d(values[:, :1], 3, 1, 1), -max_pool2d(-values[:, :1], 3, 1, 1)
+    step = (farthest - nearest > STEP)[0, 0]
+    maps = _Maps(values, _sides(values, (farthest + nearest)[0, 0] / 2, step), step)
+    found = Geometry(*(torch.zeros((*alpha.shape, *more), device=alpha.device) for more in ((), (3,), ())))
+    paste = paste_loop if alpha.device.type == "cpu" and has_numba() else paste_tensors
+    paste(maps, _window(crop, alpha), crop, body, alpha, found)
+    return found
 
 
-def _person_pixels(alpha: UInt8[Tensor, "n m"], crop: Crop) -> tuple[Int[Tensor, "p"], Int[Tensor, "p"]]:
-    """Rows and columns of the person's pixels inside the crop."""
-    height, width = alpha.shape
-    top, left = max(crop.top, 0), max(crop.left, 0)
-    window = alpha[top : min(crop.top + crop.height, height), left : min(crop.left + crop.width, width)]
-    rows, columns = torch.nonzero(window >= OPAQUE * 255, as_tuple=True)
-    return rows + top, columns + left
-
-
-def _enlarged(
-    values: Float[Tensor, "1 c h w"], rows: Int[Tensor, "p"], columns: Int[Tensor, "p"], crop: Crop
-) -> Float[Tensor, "c p"]:
-    """Some pixels of the enlarged maps: bilinear, but at depth steps one side or the other, never a mean that floats.
+@dataclass(frozen=True)
+class _Maps:
+    """Network maps: bilinear looks at them, but beside depth steps at one of their sides, never a mean that floats.
 
     Each pixel near a step knows the means of the nearer and of the farther ones around it; the step itself runs where
     the bilinear depth crosses their middle, which is a smooth line and not the network's pixels' stairs.
     """
-    farthest, nearest = max_pool2d(values[:, :1], 3, 1, 1), -max_pool2d(-values[:, :1], 3, 1, 1)
-    step = (farthest - nearest > STEP)[0, 0]
-    found = _read(values, rows, columns, crop)
+
+    values: Float[Tensor, "1 c h w"]
+    """Depth, normal and confidence."""
+    sides: Float[Tensor, "1 2*c h w"]
+    """Beside steps: the nearer, and then the farther."""
+    step: Bool[Tensor, "h w"]
+
+
+def _window(crop: Crop, alpha: UInt8[Tensor, "n m"]) -> tuple[slice, slice]:
+    """Rows and columns of the image that lie in the crop."""
+    height, width = alpha.shape
+    return (
+        slice(max(crop.top, 0), max(min(crop.top + crop.height, height), 0)),
+        slice(max(crop.left, 0), max(min(crop.left + crop.width, width), 0)),
+    )
+
+
+def paste_loop(
+    maps: _Maps,
+    window: tuple[slice, slice],
+    crop: Crop,
+    body: PosedBody,
+    alpha: UInt8[Tensor, "n m"],
+    found: Geometry,
+) -> None:
+    """Write the geometry of a window's pixels, in one compiled loop on the processor."""
+    from dancedepth.models.paste_kernel import paste
+
+    paste(
+        maps.values[0].contiguous().numpy(),
+        maps.sides[0].numpy(),
+        maps.step.numpy(),
+        alpha[window].numpy(),
+        (window[0].start - crop.top, window[1].start - crop.left),
+        (crop.height, crop.width),
+        OPAQUE * 255,
+        (np.float32(body.height_m), np.float32(body.root_depth_m), np.float32(NEAREST_M)),
+        found.depth_m[window].numpy(),
+        found.normals[window].numpy(),
+        found.confidence[window].numpy(),
+    )
+
+
+def paste_tensors(
+    maps: _Maps,
+    window: tuple[slice, slice],
+    crop: Crop,
+    body: PosedBody,
+    alpha: UInt8[Tensor, "n m"],
+    found: Geometry,
+) -> None:
+    """The same on any device."""
+    rows, columns = torch.nonzero(alpha[window] >= OPAQUE * 255, as_tuple=True)
+    rows, columns = rows + window[0].start, columns + window[1].start
+    seen = _enlarged(maps, rows - crop.top, columns - crop.left, crop)
+    found.depth_m[rows, columns] = (seen[0] * body.height_m + body.root_depth_m).clamp_min(NEAREST_M)
+    found.normals[rows, columns] = (seen[1:4] / lengths(seen[1:4], dim=0)).T
+    found.confidence[rows, columns] = seen[4]
+
+
+def _enlarged(maps: _Maps, rows: Int[Tensor, "p"], columns: Int[Tensor, "p"], crop: Crop) -> Float[Tensor, "c p"]:
+    """Some pixels of the enlarged maps."""
+    found, step = _read(maps.values, rows, columns, crop), maps.step
     beside = step[rows * step.shape[0] // crop.height, columns * step.shape[1] // crop.width]
-    sides = _sides(values, (farthest + nearest)[0, 0] / 2, step)
-    nearer, farther = _read(sides, rows[beside], columns[beside], crop).split(values.shape[1])
+    nearer, farther = _read(maps.sides, rows[beside], columns[beside], crop).split(maps.values.shape[1])
     crossed = found[0, beside] > (nearer[0] + farther[0]) / 2
     found[:, beside] = torch.where(crossed, farther, nearer)
     return found

@@ -7,14 +7,13 @@ torch does so on every device; on the processor, where Numba is installed, a com
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
 from dancedepth.models.geometry import Camera, project
+from dancedepth.models.kernels import has_numba
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -57,7 +56,7 @@ def rasterize(
     `opaque`, if given, is asked for each candidate's (triangle, corner weights) whether it is seen or seen through.
     """
     pixels = project(vertices_cam.clamp_min(torch.tensor([-torch.inf, -torch.inf, NEAR_M]).to(vertices_cam)), camera)
-    if opaque is None and vertices_cam.device.type == "cpu" and vertices_cam.dtype == torch.float32 and _has_numba():
+    if opaque is None and vertices_cam.device.type == "cpu" and vertices_cam.dtype == torch.float32 and has_numba():
         return _drawn(pixels, vertices_cam[:, 2], faces, camera, front_only)
     kept = _faces_in_view(vertices_cam, pixels, faces, camera, front_only)
     corners = pixels[faces[kept]]
@@ -73,12 +72,6 @@ def rasterize(
     nearest = torch.full((camera.height * camera.width,), torch.iinfo(torch.int64).max, device=key.device)
     nearest.scatter_reduce_(0, y * camera.width + x, key, "amin")
     return _resolve(nearest, len(kept) + 1, kept, corners, inverse_z, camera, vertices_cam.dtype)
-
-
-@cache
-def _has_numba() -> bool:
-    """Training and synthesis do without."""
-    return importlib.util.find_spec("numba") is not None
 
 
 def _drawn(

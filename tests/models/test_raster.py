@@ -16,7 +16,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def _draw_plainly(monkeypatch: pytest.MonkeyPatch, plainly: bool) -> None:
-    monkeypatch.setattr("dancedepth.models.raster._has_numba", lambda: not plainly)
+    monkeypatch.setattr("dancedepth.models.raster.has_numba", lambda: not plainly)
 
 
 def _grid_plane(cells: int) -> tuple[torch.Tensor, torch.Tensor]:
