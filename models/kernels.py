@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import Any, TypeVar, cast
 from dancedepth.models.weights import cache_folder
 
 Loop = TypeVar("Loop", bound=Callable[..., object])
+
+ROOM_BYTES = 32_000_000
+"""All loops together take two; Numba would end the run if the disk were full."""
 
 
 @cache
@@ -27,7 +31,7 @@ def has_numba() -> bool:
 def compiled(loop: Loop) -> Loop:
     """The loop as machine code, compiled when first called with its types, outside Python's lock.
 
-    What was compiled is kept in the cache folder (some seconds of work), unless that cannot be written.
+    What was compiled is kept in the cache folder (some seconds of work), unless that cannot be written or is full.
     """
     import numba
 
@@ -42,6 +46,7 @@ def _kept_in() -> Path | None:
     folder = cache_folder() / "kernels"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        room = shutil.disk_usage(folder).free > ROOM_BYTES
     except OSError:
         return None
-    return folder if os.access(folder, os.W_OK) else None
+    return folder if room and os.access(folder, os.W_OK) else None

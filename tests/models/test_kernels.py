@@ -1,4 +1,6 @@
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,3 +25,10 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypa
     blocked.write_text("no folder")
     monkeypatch.setenv("DANCEDEPTH_CACHE", str(blocked))
     assert compiled(_sum_of_squares)(np.arange(4.0)) == 14
+
+
+def test_nothing_is_kept_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DANCEDEPTH_CACHE", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
+    assert compiled(_sum_of_squares)(np.arange(4.0)) == 14
+    assert not any((tmp_path / "kernels").iterdir())
