@@ -19,7 +19,7 @@ from dancedepth.models.weights import cache_folder
 Loop = TypeVar("Loop", bound=Callable[..., object])
 
 ROOM_BYTES = 32_000_000
-"""All loops together take two; Numba would end the run if the disk were full."""
+"""The loops take some 2 MB; Numba would end the run if the disk were full."""
 
 
 @cache
