@@ -8,6 +8,7 @@ joint a. Only the few thousand vertices that carry keypoints or silhouette point
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import roma
 import torch
@@ -58,12 +59,21 @@ class ArticulatedBody:
         self.bone_index = [body.bone(joint.bone) for joint in FIT_JOINTS]
         names = [joint.bone for joint in FIT_JOINTS]
         self._parents = [names.index(joint.parent) if joint.parent else -1 for joint in FIT_JOINTS]
-        self._levels = _levels(self._parents)
+        levels = _levels(self._parents)
+        self._sizes = [len(level) for level in levels]
+        order = [a for level in levels for a in level]
+        self._by_level = torch.tensor(order, device=body.device)
+        self._places = self._by_level.argsort()
+        self._above = [
+            torch.tensor([higher.index(self._parents[a]) for a in level], device=body.device)
+            for higher, level in pairwise(levels)
+        ]
         height_order = body.template_vertices[:SKIN_VERTICES, 2].argsort()
         ends = torch.cat((height_order[:CROWN_AND_SOLE_VERTICES], height_order[-CROWN_AND_SOLE_VERTICES:]))
         points = _Affine(body.template_vertices, body.vertex_shapes)
         nearest = self._nearest_joint()
         self._ends = points.of(ends)
+        self._heads = _Affine(body.template_heads, body.head_shapes)
         self.point_names = (*body.keypoint_names, *KNUCKLES)
         carriers = torch.nonzero(body.keypoint_weights.abs().sum(dim=0) > 0)[:, 0]
         carried = body.keypoint_weights[:, carriers, None] * _shares(body, nearest, carriers)
@@ -86,7 +96,7 @@ class ArticulatedBody:
     def moments(self, phenotype: Float[Tensor, "6"]) -> Moments:
         """The moments of a shape, scaled to the body's height; differentiable."""
         coefficients = self.body.shape_coefficients(phenotype[None])[0]
-        heads = self.body.rest_heads(phenotype[None])[0]
+        heads = self._heads.at(coefficients)
         ends_z = self._ends.at(coefficients)[:, 2]
         scale = self.height_m / (ends_z.max() - ends_z.min())
         keypoints = torch.cat((self._keypoints.at(coefficients) * scale, self._keypoint_shares[..., None]), dim=-1)
@@ -99,19 +109,18 @@ class ArticulatedBody:
         return Moments(heads[self.bone_index] * scale, seen, surface)
 
     def transforms(self, moments: Moments, pose: Pose) -> Float[Tensor, "b a 3 4"]:
-        """`cam_from_rest` of every moving joint."""
-        local = roma.rotvec_to_rotmat(pose.angles)
-        rotation: list[Tensor] = [local[:, 0]] * len(self._parents)
-        offset = [pose.root_cam - (local[:, 0] @ moments.heads[0])] * len(self._parents)
-        for level in self._levels[1:]:
-            above = [self._parents[a] for a in level]
-            above_rotation = torch.stack([rotation[a] for a in above], dim=1)
-            above_offset = torch.stack([offset[a] for a in above], dim=1)
-            turned = above_rotation @ local[:, level]
-            moved = ((above_rotation - turned) @ moments.heads[level][..., None])[..., 0] + above_offset
-            for k, a in enumerate(level):
-                rotation[a], offset[a] = turned[:, k], moved[:, k]
-        return torch.cat((torch.stack(rotation, dim=1), torch.stack(offset, dim=1)[..., None]), dim=-1)
+        """`cam_from_rest` of every moving joint; forward kinematics, level after level of the tree."""
+        local = roma.rotvec_to_rotmat(pose.angles.index_select(1, self._by_level)).split(self._sizes, dim=1)
+        heads = moments.heads[self._by_level, :, None].split(self._sizes)
+        rotations = [local[0]]
+        offsets = [pose.root_cam[:, None, :, None] - local[0] @ heads[0]]
+        for turn, head, above in zip(local[1:], heads[1:], self._above, strict=True):
+            higher = rotations[-1].index_select(1, above)
+            turned = higher @ turn
+            offsets.append((higher - turned) @ head + offsets[-1].index_select(1, above))
+            rotations.append(turned)
+        together = torch.cat((torch.cat(rotations, dim=1), torch.cat(offsets, dim=1)), dim=-1)
+        return together.index_select(1, self._places)
 
     def full_rotations(self, angles: Float[Tensor, "b a 3"]) -> Float[Tensor, "b j 3 3"]:
         """Rotations of all the body's bones for `BodyModel.pose`; bones that do not move keep the identity."""

@@ -12,7 +12,6 @@ import torch
 from dancedepth.models.articulated import Pose, moved
 from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
 from dancedepth.models.evidence import Evidence
-from dancedepth.models.geometry import project
 from dancedepth.models.image_motion import ImageMotion, Moves, moves_of
 from dancedepth.models.pose_energy import Energy, reach_at
 from dancedepth.models.silhouettes import Silhouettes
@@ -104,14 +103,14 @@ class _Watched:
         self, step: int, surface: Float[Tensor, "n s 3"], transforms: Float[Tensor, "n a 3 4"]
     ) -> Float[Tensor, ""]:
         """Of outlines and motion, over all frames."""
-        energy, pictures, here = self._energy, self._pictures, surface.detach()
+        energy, pictures, shown = self._energy, self._pictures, self._energy.in_image(surface)
         if step % STEPS_A_MATCH == 0:
-            self._nearest = _nearest_surface_points(project(here, energy.camera), pictures.mattes)
+            self._nearest = _nearest_surface_points(shown.pixels.detach(), pictures.mattes)
         if step % STEPS_A_LOOK == 0:
             normals = moved(energy.model.surface_normals, transforms.detach())
-            self._moves = moves_of(here, normals, energy.camera, pictures.motion, SPANS)
-        outlines = energy.silhouettes(surface, self._nearest, pictures.outline_weight, pictures.mattes).sum()
-        motion = [energy.image_motion(surface, moves).sum() / len(SPANS) for moves in self._moves]
+            self._moves = moves_of(surface.detach(), normals, energy.camera, pictures.motion, SPANS)
+        outlines = energy.silhouettes(shown, self._nearest, pictures.outline_weight, pictures.mattes).sum()
+        motion = [energy.image_motion(shown, moves).sum() / len(SPANS) for moves in self._moves]
         return torch.stack([outlines, *motion]).sum()
 
 

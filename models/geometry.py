@@ -54,7 +54,8 @@ def focal_from_fov(fov_rad: float, side_px: int) -> float:
 
 def project(points_cam: Float[Tensor, "*b 3"], camera: Camera) -> Float[Tensor, "*b 2"]:
     """Pixel positions of camera-space points; the caller keeps z > 0."""
-    return points_cam[..., :2] / points_cam[..., 2:] * camera.focal_px + points_cam.new_tensor([camera.cx, camera.cy])
+    x, y, z = points_cam.unbind(dim=-1)  # an axis of two or three is slow to broadcast over, more so backwards
+    return torch.stack((x / z * camera.focal_px + camera.cx, y / z * camera.focal_px + camera.cy), dim=-1)
 
 
 def pixel_rays(camera: Camera, device: torch.device | str = "cpu") -> Float[Tensor, "h w 3"]:

@@ -18,8 +18,8 @@ NEXT_TO_M, BEFORE_M = 0.05, 0.08
 """A surface point is hidden by another that is seen so near to it and lies so much nearer to the camera."""
 LEAST_FACING = 0.2
 """Cosine of the angle to the line of sight; what is seen more aslant tells nothing."""
-FRAMES_A_CHUNK = 32
-"""Frames looked at together, which bounds memory."""
+FRAMES_A_CHUNK = 4
+"""Frames looked at together: their tables of pairs stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ def _visible(
     facing = -(normals_cam * normalize(points_cam, dim=-1)).sum(dim=-1)
     z = points_cam[..., 2].clamp_min(0.2)
     pixels = project(points_cam, camera)
-    near = torch.cdist(pixels, pixels) * z[:, None] / camera.focal_px
-    hidden = ((near < NEXT_TO_M) & (z[:, None] < z[:, :, None] - BEFORE_M)).any(dim=-1)
+    near = torch.cdist(pixels, pixels) < (NEXT_TO_M * camera.focal_px / z)[:, None]
+    before = z[:, None] < (z - BEFORE_M)[:, :, None]
+    hidden = (near & before).any(dim=-1)
     return (facing > LEAST_FACING) & ~hidden

@@ -58,6 +58,14 @@ class FitWeights:
     image_motion_spread_m: float = 0.01
 
 
+@dataclass(frozen=True)
+class InImage:
+    """Where points of a clip's surface are seen, and how much a pixel is there."""
+
+    pixels: Float[Tensor, "n s 2"]
+    metres_per_px: Float[Tensor, "n s"]
+
+
 def _robust(squared: Float[Tensor, "*b"], scale: float) -> Float[Tensor, "*b"]:
     """Geman-McClure, of squared residuals: quadratic for small ones, flat beyond `scale`."""
     return squared / (1 + squared / scale**2)
@@ -65,7 +73,8 @@ def _robust(squared: Float[Tensor, "*b"], scale: float) -> Float[Tensor, "*b"]:
 
 def _length_squared(vectors: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b"]:
     """Ten times as fast as a norm over so short an axis."""
-    return vectors[..., 0].square() + vectors[..., 1].square()
+    x, y = vectors.unbind(dim=-1)
+    return x.square() + y.square()
 
 
 class Energy:
@@ -113,32 +122,34 @@ class Energy:
         leans = torch.stack((shoulders - hips, hips - ankles), dim=1) / self.weights.balance_spread_m
         return self.weights.balance * _robust(leans.square(), ROBUST_AT).sum(dim=1)
 
+    def in_image(self, surface_cam: Float[Tensor, "n s 3"]) -> InImage:
+        """Where points of the surface are seen."""
+        metres_per_px = surface_cam[..., 2].detach().clamp_min(0.2) / self.camera.focal_px
+        return InImage(project(surface_cam, self.camera), metres_per_px)
+
     def silhouettes(
         self,
-        surface_cam: Float[Tensor, "n s 3"],
+        surface: InImage,
         nearest: Int[Tensor, "n o"],
         outline_weight: Float[Tensor, "s"],
         mattes: Silhouettes,
     ) -> Float[Tensor, "n"]:
         """The body stays inside the matte, and reaches its outline where clothes are thin: hands, feet, head."""
-        metres_per_px = surface_cam[..., 2].detach().clamp_min(0.2) / self.camera.focal_px
-        pixels = project(surface_cam, self.camera)
-        outside = _robust((mattes.outside(pixels) * metres_per_px / self.weights.outside_spread_m).square(), 8.0)
-        reached = pixels.gather(1, nearest[..., None].expand(-1, -1, 2))
-        per_px = metres_per_px.gather(1, nearest) / self.weights.outline_spread_m
+        outside_m = mattes.outside(surface.pixels) * surface.metres_per_px
+        outside = _robust((outside_m / self.weights.outside_spread_m).square(), 8.0)
+        reached = surface.pixels.gather(1, nearest[..., None].expand(-1, -1, 2))
+        per_px = surface.metres_per_px.gather(1, nearest) / self.weights.outline_spread_m
         missed = _length_squared(reached - mattes.outline_px) * per_px.square()
         outline = _robust(missed, ROBUST_AT) * outline_weight[nearest]
         cost = self.weights.outside * outside.mean(dim=1) + self.weights.outline * outline.mean(dim=1)
         return torch.where(mattes.seen, cost, 0.0)
 
-    def image_motion(self, surface_cam: Float[Tensor, "n s 3"], moves: Moves) -> Float[Tensor, "m"]:
+    def image_motion(self, surface: InImage, moves: Moves) -> Float[Tensor, "m"]:
         """Surface points move in the image as the picture does there; of the frames that `moves` begin in."""
         count = len(moves.shift_px)
-        pixels = project(surface_cam, self.camera)
-        missed_px = pixels[moves.frames :] - pixels[:count] - moves.shift_px
-        metres_per_px = surface_cam[:count, :, 2].detach().clamp_min(0.2) / self.camera.focal_px
+        missed_px = surface.pixels[moves.frames :] - surface.pixels[:count] - moves.shift_px
         spread = self.weights.image_motion_spread_m * (1 + FLOW_DRIFT * (moves.frames - 1))
-        missed = _length_squared(missed_px) * (metres_per_px / spread).square()
+        missed = _length_squared(missed_px) * (surface.metres_per_px[:count] / spread).square()
         cost = (_robust(missed, ROBUST_AT) * moves.known).sum(dim=1)
         return self.weights.image_motion * cost / moves.known.sum(dim=1).clamp_min(FEW_POINTS)
 
