@@ -184,9 +184,16 @@ def skin_points(
     cam_from_rest: Float[Tensor, "b j 4 4"],
 ) -> Float[Tensor, "b v 3"]:
     """Linear blend skinning of rest points by their own weights."""
-    rows = cam_from_rest[:, :, :3].reshape(len(cam_from_rest), -1, 12)
-    blended = (rows[:, bones] * weights[..., None]).sum(dim=2).view(len(rows), len(points), 3, 4)
+    blended = blended_bones(weights, bones, cam_from_rest)
     return (blended[..., :3] * points[:, None, :]).sum(dim=-1) + blended[..., 3]
+
+
+def blended_bones(
+    weights: Float[Tensor, "v k"], bones: Int[Tensor, "v k"], cam_from_rest: Float[Tensor, "b j 4 4"]
+) -> Float[Tensor, "b v 3 4"]:
+    """The transform that linear blend skinning gives each point."""
+    rows = cam_from_rest[:, :, :3].reshape(len(cam_from_rest), -1, 12)
+    return (rows[:, bones] * weights[..., None]).sum(dim=2).view(len(rows), len(weights), 3, 4)
 
 
 _VARIATIONS = {

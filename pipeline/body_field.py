@@ -131,16 +131,26 @@ class BodyField:
         the set of neighbours changes. The reach grows with the distance from the body.
         """
         fine, *wider = self._layers
-        skin, normal, distance = _blend(fine, points, FINE_NEIGHBOURS)
+        distance, _ = nearest(fine.tree, points, within_m=COARSE_FROM_M[1])
+        skin, normal = np.zeros((len(points), self.bones), np.float32), np.zeros((len(points), 3), np.float32)
+        near = np.flatnonzero(np.isfinite(distance))
+        skin[near], normal[near], _ = _blend(fine, points[near], FINE_NEIGHBOURS)
+        before = distance
         for samples, (near_m, far_m) in zip(wider, (COARSE_FROM_M, SPARSE_FROM_M), strict=True):
-            far = np.clip((distance - near_m) / (far_m - near_m), 0, 1)
-            rows = np.flatnonzero(far > 0)
-            if len(rows):
-                share = far[rows, None]
-                wide_skin, wide_normal, _ = _blend(samples, points[rows], COARSE_NEIGHBOURS)
-                skin[rows] += share * (wide_skin - skin[rows])
-                normal[rows] += share * (wide_normal - normal[rows])
+            rows = np.flatnonzero(before > near_m)
+            share = np.clip((before[rows, None] - near_m) / (far_m - near_m), 0, 1).astype(np.float32)
+            wide_skin, wide_normal, away = _blend(samples, points[rows], COARSE_NEIGHBOURS)
+            skin[rows] += share * (wide_skin - skin[rows])
+            normal[rows] += share * (wide_normal - normal[rows])
+            before = np.zeros(len(points))
+            before[rows] = away
+            distance[rows] = np.minimum(distance[rows], away)
         return FieldValues(skin, normal, distance)
+
+    def within(self, points: Float[np.ndarray, "q 3"], metres: float) -> Bool[np.ndarray, "q"]:
+        """Which points are no farther from the nearest surface sample."""
+        result: np.ndarray = np.isfinite(nearest(self._layers[0].tree, points, within_m=metres)[0])
+        return result
 
     def top_bones(
         self, points: Float[np.ndarray, "q 3"], count: int

@@ -27,8 +27,10 @@ SKIN_CHUNK = 2048
 """Blocks whose skinning weights are computed at once."""
 CELLS_A_SIDE = 1 << 20
 """Of the space in which cells have numbers."""
-LATTICE = 3
-"""Points along a block's edge at which the body's field is evaluated; between them it is interpolated."""
+NEAR_SKIN_M = 0.03
+"""Blocks whose centres are farther from the skin than this and their own side have the body's field at their corners
+alone, nearer ones at the middles between them, too; it is interpolated in between.
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ class CanonicalVolume:
         grid = torch.stack((local % SIDE, local // SIDE % SIDE, local // SIDE**2))
         self.offsets = grid * config.voxel_m
         """(3 n) places of a block's voxels from its origin."""
-        self._spread = _trilinear(grid.T.float() / SIDE).T.contiguous()
+        self._halves, self._corners = (_lattice(grid.T.float() / SIDE, steps) for steps in (2, 1))
 
     @property
     def block_count(self) -> int:
@@ -120,24 +122,30 @@ class CanonicalVolume:
         return places
 
     def _prepare(self, slots: Int[Tensor, "b"], keys: Int[Tensor, "b 3"]) -> None:
-        """Skinning weights and body normals of new blocks: the field on a lattice of half blocks, interpolated."""
-        lattice = torch.cartesian_prod(*(torch.arange(LATTICE),) * 3)
-        for some in torch.arange(len(slots)).split(SKIN_CHUNK):
-            at = (keys[some, None].long() * (LATTICE - 1) + lattice).view(-1, 3)
-            nodes, which = _unique(at)
-            values = self.field.at((nodes.float() * (self.block_m / (LATTICE - 1))).numpy())
-            skin = torch.from_numpy(values.skin).index_select(0, which).view(len(some), len(lattice), -1)
-            bones = skin.amax(dim=1).topk(SKIN_BONES_KEPT, dim=1).indices
-            kept = skin.gather(2, bones[:, None].expand(-1, len(lattice), -1)).to(self.device)
-            known = kept.sum(dim=-1, keepdim=True) > 0  # in large blocks a corner may follow none of its block's bones
-            kept = torch.where(known, kept, kept.mean(dim=1, keepdim=True))
-            kept = (kept / kept.sum(dim=-1, keepdim=True)).transpose(1, 2) @ self._spread
-            normals = torch.from_numpy(values.normal).float()[which].view(len(some), len(lattice), 3).to(self.device)
-            slot = slots[some].to(self.device)
-            self.skin[slot], self.bones[slot] = kept, bones.to(self.device)
-            self.normals[slot] = normals.transpose(1, 2) @ self._spread
-            self.origins[slot] = (keys[some].float() * self.block_m).to(self.device)
+        """Skinning weights and body normals of new blocks; far from the skin their corners tell enough."""
+        centres = (keys.float().numpy() + 0.5) * np.float32(self.block_m)
+        near = torch.from_numpy(self.field.within(centres, NEAR_SKIN_M + self.block_m))
+        for some, lattice in ((near, self._halves), (~near, self._corners)):
+            every = torch.nonzero(some)[:, 0]
+            for first in range(0, len(every), SKIN_CHUNK):
+                rows = every[first : first + SKIN_CHUNK]
+                self._interpolate(slots[rows].to(self.device), keys[rows], lattice)
         self.slots = torch.cat((self.slots, slots.to(self.device)))
+
+    def _interpolate(self, slots: Int[Tensor, "b"], keys: Int[Tensor, "b 3"], lattice: _Lattice) -> None:
+        """The body's field at the points of a lattice in each block, spread over its voxels."""
+        nodes, which = unique_cells((keys[:, None].long() * lattice.steps + lattice.places).view(-1, 3))
+        values = self.field.at((nodes.float() * (self.block_m / lattice.steps)).numpy())
+        skin = torch.from_numpy(values.skin).index_select(0, which).view(len(keys), len(lattice.places), -1)
+        bones = skin.amax(dim=1).topk(SKIN_BONES_KEPT, dim=1).indices
+        kept = skin.gather(2, bones[:, None].expand(-1, skin.shape[1], -1)).to(self.device)
+        known = kept.sum(dim=-1, keepdim=True) > 0  # in large blocks a corner may follow none of its block's bones
+        kept = torch.where(known, kept, kept.mean(dim=1, keepdim=True))
+        kept = (kept / kept.sum(dim=-1, keepdim=True)).transpose(1, 2) @ lattice.spread
+        normals = torch.from_numpy(values.normal)[which].view(len(keys), -1, 3).to(self.device)
+        self.skin[slots], self.bones[slots] = kept, bones.to(self.device)
+        self.normals[slots] = normals.transpose(1, 2) @ lattice.spread
+        self.origins[slots] = (keys.float() * self.block_m).to(self.device)
 
     def voxels(self) -> Voxels:
         """What the volume holds, as arrays."""
@@ -173,7 +181,7 @@ def _cells(points: Float[Tensor, "p 3"]) -> Int[Tensor, "u 3"]:
     return _unpacked(torch.unique(_packed(torch.floor(points).long())))
 
 
-def _unique(cells: Int[Tensor, "p 3"]) -> tuple[Int[Tensor, "u 3"], Int[Tensor, "p"]]:
+def unique_cells(cells: Int[Tensor, "p 3"]) -> tuple[Int[Tensor, "u 3"], Int[Tensor, "p"]]:
     """Every cell once, and which of them each given cell is."""
     keys, which = torch.unique(_packed(cells), return_inverse=True)
     return _unpacked(keys), which
@@ -190,12 +198,20 @@ def _unpacked(keys: Int[Tensor, "p"]) -> Int[Tensor, "p 3"]:
     return torch.stack((keys // side**2, keys // side % side, keys % side), dim=1) - side // 2
 
 
-def _trilinear(at: Float[Tensor, "n 3"]) -> Float[Tensor, "n 27"]:
-    """Weights of a 3 x 3 x 3 lattice (x slowest) at points 0-1 inside it."""
-    nodes = torch.tensor([0.0, 0.5, 1.0], device=at.device)
-    hats = (1 - 2 * (at[..., None] - nodes).abs()).clamp_min(0)
-    product = hats[:, 0, :, None, None] * hats[:, 1, None, :, None] * hats[:, 2, None, None, :]
-    return product.reshape(len(at), 27)
+@dataclass(frozen=True)
+class _Lattice:
+    """Points in a block: where they are, in so many steps along its edge, and their weights at its voxels."""
+
+    steps: int
+    places: Int[Tensor, "k 3"]
+    spread: Float[Tensor, "k n"]
+
+
+def _lattice(voxels: Float[Tensor, "n 3"], steps: int) -> _Lattice:
+    """Trilinear interpolation at voxels that lie 0-1 in their block."""
+    places = torch.cartesian_prod(*(torch.arange(steps + 1),) * 3)
+    hats = (1 - (voxels[None] * steps - places[:, None].to(voxels)).abs()).clamp_min(0)
+    return _Lattice(steps, places, hats.prod(dim=-1))
 
 
 def _in_order(

@@ -103,7 +103,7 @@ def complete(
     offset = corners.spread(worn.thickness_m)
     skin_m = SkinDistance(field, voxels.points)
     fill = _filled(volume, skin_m, offset, unsure)
-    laid = cloth.laid(volume, voxels.points, zones, unsure | zones.hangs, fill) if cloth else None
+    laid = cloth.laid(volume, voxels.points, corners, zones, unsure | zones.hangs, fill) if cloth else None
     if laid:
         unsure |= zones.hangs
         limbs, fill = limbs & ~laid.outermost, np.minimum(fill, laid.around)

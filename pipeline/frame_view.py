@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from dancedepth.models.body import skin_points
+from dancedepth.models.body import blended_bones
 from dancedepth.models.geometry import Camera, backproject, depth_to_normals
 from dancedepth.models.raster import Raster, rasterize
 from dancedepth.pipeline.body_field import SKIN_BONES_KEPT, BodyField, in_face
@@ -97,9 +97,9 @@ class BodyProxy:
 
     def pose(self, cam_from_rest: Float[Tensor, "j 4 4"]) -> tuple[Float[Tensor, "v 3"], Float[Tensor, "v 9"]]:
         """Posed vertices and each vertex's blended rotation."""
-        posed = skin_points(self.points, self.weights, self.bones, cam_from_rest[None])[0]
-        turns = cam_from_rest[:, :3, :3].reshape(-1, 9)
-        return posed, (turns[self.bones] * self.weights[..., None]).sum(dim=1)
+        blended = blended_bones(self.weights, self.bones, cam_from_rest[None])[0]
+        turns = blended[..., :3]
+        return (turns * self.points[:, None]).sum(dim=-1) + blended[..., 3], turns.reshape(-1, 9)
 
 
 def make_view(

@@ -9,6 +9,7 @@ from dancedepth.pipeline.body_field import COARSE_NEIGHBOURS, BodyField, neighbo
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.skirt import SINK_FROM_M, TOP_M, Skirt
 from dancedepth.pipeline.surface_samples import SurfaceSamples
+from dancedepth.pipeline.volume_sampling import BlockCorners
 from jaxtyping import Bool, Float
 
 SHELL_SPACING_M = 0.012
@@ -103,17 +104,18 @@ class HungCloth:
         self,
         volume: CanonicalVolume,
         points: Float[np.ndarray, "b n 3"],
+        corners: BlockCorners,
         zones: Zones,
         wanted: Bool[np.ndarray, "b n"],
         body: Float[np.ndarray, "b n"],
     ) -> LaidCloth:
         """The cloth at the `wanted` voxels, among them its zones; `body` are the truncated distances without it."""
         truncation_m, hem_z, crotch_z = volume.config.truncation_m, self._skirt.hem.z, self._skirt.hem.crotch_z
-        middles, reach = points.mean(axis=1), volume.block_m * np.sqrt(3) / 2
-        middle_m = self._skirt.distance(middles, self._thickness(middles))
+        thickness_m, reach = corners.of(self._thickness), volume.block_m * np.sqrt(3) / 2
+        middle_m = self._skirt.distance(points.mean(axis=1), thickness_m.mean(axis=1))
         rows = wanted & (np.abs(middle_m) < truncation_m + 2 * reach)[:, None]
         around = np.broadcast_to(np.where(middle_m < 0, -1, 1).astype(np.float32)[:, None], wanted.shape).copy()
-        away_m = self._skirt.distance(points[rows], self._thickness(points[rows]))
+        away_m = self._skirt.distance(points[rows], thickness_m[rows])
         around[rows] = np.clip(away_m / truncation_m, -1, 1)
         under_m = hem_z - HEM_M - points[..., 2][zones.ends]
         air = np.minimum(under_m / truncation_m, body[zones.ends] - LEG_M / truncation_m)

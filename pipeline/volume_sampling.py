@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from dancedepth.pipeline.body_field import BodyField
-from dancedepth.pipeline.canonical import VOXELS, CanonicalVolume
+from dancedepth.pipeline.canonical import VOXELS, CanonicalVolume, unique_cells
 from jaxtyping import Float
 
 
@@ -43,9 +43,9 @@ class BlockCorners:
     """The corners of a volume's active blocks, where smooth values are evaluated; at voxels they are interpolated."""
 
     def __init__(self, volume: CanonicalVolume, field: BodyField) -> None:
-        steps = torch.cartesian_prod(*(torch.arange(2.0),) * 3) * volume.block_m
-        at = (volume.origins[volume.slots].cpu()[:, None] + steps).view(-1, 3)
-        nodes, which = torch.unique((at / volume.block_m).round().int(), dim=0, return_inverse=True)
+        steps = torch.cartesian_prod(*(torch.arange(2),) * 3)
+        blocks = (volume.origins[volume.slots].cpu() / volume.block_m).round().long()
+        nodes, which = unique_cells((blocks[:, None] + steps).view(-1, 3))
         self._points, self._which = (nodes.float() * volume.block_m).numpy(), which.numpy().reshape(-1, len(steps))
         self._samples = field.sharing(self._points)
         local = (volume.offsets.T / volume.block_m).cpu()
