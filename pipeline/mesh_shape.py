@@ -39,6 +39,8 @@ def closed_up(
 
     With a hole wider than `WIDEST_HOLE_M`, or edges of more than two triangles, it stays as it is.
     """
+    if is_closed(faces):
+        return vertices, faces
     loops = _rims(faces)
     if not loops or max(np.ptp(vertices[rim], axis=0).max() for rim in loops) > WIDEST_HOLE_M:
         return vertices, faces
@@ -133,9 +135,9 @@ def is_closed(faces: Int[np.ndarray, "f 3"]) -> bool:
     """Whether every edge has one triangle on either side, both wound alike."""
     directed = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
     size = int(faces.max()) + 1
-    forth, back = directed[:, 0] * size + directed[:, 1], directed[:, 1] * size + directed[:, 0]
-    unique = np.unique(forth)
-    return len(unique) == len(forth) and bool(np.array_equal(unique, np.unique(back)))
+    forth = np.sort(directed[:, 0] * size + directed[:, 1])  # numpy's sort takes a tenth of the time of its unique
+    back = np.sort(directed[:, 1] * size + directed[:, 0])
+    return bool((forth[1:] > forth[:-1]).all() and np.array_equal(forth, back))
 
 
 def vertex_areas(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "v"]:
