@@ -77,32 +77,32 @@ def depth_to_normals(depth_m: Float[Tensor, "h w"], camera: Camera) -> Float[Ten
     Each axis takes the central difference where both neighbours have depth, else the one-sided one. At a depth step
     the side with the smaller change is taken, so that silhouettes inside the person do not smear.
     """
-    points = backproject(depth_m, camera)
+    points = backproject(depth_m, camera).movedim(-1, 0).contiguous()  # steps over planes take a third of the time
     valid = depth_m > 0
     along_x, ok_x = _derivative(points, valid, dim=1)
     along_y, ok_y = _derivative(points, valid, dim=0)
-    normals = torch.linalg.cross(along_y, along_x, dim=-1)
-    normals = torch.nn.functional.normalize(normals, dim=-1, eps=1e-20)
-    return torch.where((valid & ok_x & ok_y)[..., None], normals, torch.zeros_like(normals))
+    normals = torch.linalg.cross(along_y, along_x, dim=0)
+    normals = normals / lengths(normals, dim=0, least=1e-18)
+    return torch.where(valid & ok_x & ok_y, normals, 0.0).movedim(0, -1)
 
 
 def _derivative(
-    points: Float[Tensor, "h w 3"], valid: Bool[Tensor, "h w"], dim: int
-) -> tuple[Float[Tensor, "h w 3"], Bool[Tensor, "h w"]]:
+    points: Float[Tensor, "3 h w"], valid: Bool[Tensor, "h w"], dim: int
+) -> tuple[Float[Tensor, "3 h w"], Bool[Tensor, "h w"]]:
     """The tangent along one image axis and where it is defined."""
     forward = torch.zeros_like(points)
-    forward.narrow(dim, 0, points.shape[dim] - 1).copy_(points.diff(dim=dim))
-    has_forward = torch.zeros_like(valid)
     size = valid.shape[dim] - 1
+    forward.narrow(dim + 1, 0, size).copy_(points.diff(dim=dim + 1))
+    has_forward = torch.zeros_like(valid)
     has_forward.narrow(dim, 0, size).copy_(valid.narrow(dim, 0, size) & valid.narrow(dim, 1, size))
-    backward, has_backward = forward.roll(1, dim), has_forward.roll(1, dim)
-    step_forward = torch.where(has_forward, forward[..., 2].abs(), torch.inf)
-    step_backward = torch.where(has_backward, backward[..., 2].abs(), torch.inf)
-    one_sided = torch.where((step_forward <= step_backward)[..., None], forward, backward)
+    backward, has_backward = forward.roll(1, dim + 1), has_forward.roll(1, dim)
+    step_forward = torch.where(has_forward, forward[2].abs(), torch.inf)
+    step_backward = torch.where(has_backward, backward[2].abs(), torch.inf)
+    one_sided = torch.where(step_forward <= step_backward, forward, backward)
     is_step = torch.maximum(step_forward, step_backward) > 4 * torch.minimum(step_forward, step_backward) + 0.01
     central = (forward + backward) / 2
     use_central = has_forward & has_backward & ~is_step
-    return torch.where(use_central[..., None], central, one_sided), has_forward | has_backward
+    return torch.where(use_central, central, one_sided), has_forward | has_backward
 
 
 def lengths(vectors: Float[Tensor, "..."], dim: int, least: float = 1e-12) -> Float[Tensor, "..."]:

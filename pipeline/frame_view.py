@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -14,8 +13,8 @@ from dancedepth.models.geometry import Camera, backproject, depth_to_normals
 from dancedepth.models.raster import Raster, rasterize
 from dancedepth.pipeline.body_field import SKIN_BONES_KEPT, BodyField, in_face
 from dancedepth.pipeline.head_alignment import head_aligned
+from dancedepth.pipeline.view_kernel import reduce_depth
 from jaxtyping import Bool, Float, Int, Num, UInt8
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 MATTE = 0.5
@@ -179,27 +178,10 @@ def _reduce_depth(
     depth_m: Float[np.ndarray, "h w"], step: int, pixel_m: float, device: torch.device
 ) -> tuple[Float[Tensor, "y x"], Bool[Tensor, "y x"]]:
     """Mean depth where the surface is smooth, the nearest depth at steps; and where it is smooth."""
-    some = depth_m > 0
-    share = _reduced(some.view(np.uint8) * np.uint8(255), step, device)
-    near = _squares(np.where(some, depth_m, np.float32(np.inf)), step, cv2.erode, device)
-    far = _squares(depth_m, step, cv2.dilate, device)
-    smooth = (share == 1) & (far - near < STEEPEST * step * pixel_m + STEP_M)
-    depth = torch.where(smooth, _reduced(depth_m, step, device), torch.where(share > 0.49, near, 0.0))
-    around_near = -_highest_around(torch.where(depth > 0, -depth, -torch.inf))
-    level = _highest_around(depth) - around_near < 2 * (STEEPEST * step * pixel_m + STEP_M)
-    return depth, smooth & level
-
-
-def _squares(
-    image: Float[np.ndarray, "h w"], step: int, fold: Callable[..., np.ndarray], device: torch.device
-) -> Float[Tensor, "y x"]:
-    """The least (`cv2.erode`) or greatest (`cv2.dilate`) value in squares of `step` pixels; OpenCV is several times
-    faster than torch's pooling on the CPU, where the images come from.
-    """
-    height, width = (side // step for side in image.shape)
-    folded = fold(image, np.ones((step, step), np.uint8), anchor=(step - 1, step - 1))
-    small = folded[step - 1 : height * step : step, step - 1 : width * step : step]
-    return torch.from_numpy(np.ascontiguousarray(small)).to(device)
+    shape = (depth_m.shape[0] // step, depth_m.shape[1] // step)
+    small_m, smooth = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    reduce_depth(depth_m.astype(np.float32), step, STEEPEST * step * pixel_m + STEP_M, small_m, smooth)
+    return torch.from_numpy(small_m).to(device), torch.from_numpy(smooth).to(device)
 
 
 def _angle_weight(points: Float[Tensor, "h w 3"], normals: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:
@@ -271,6 +253,10 @@ def _canonical(
 
 
 def _nearest_true(mask: Bool[Tensor, "h w"]) -> Int[Tensor, "h w"]:
-    """Flat index of the nearest true pixel."""
-    rows, columns = distance_transform_edt(~mask.cpu().numpy(), return_distances=False, return_indices=True)
-    return torch.from_numpy(rows.astype(np.int64) * mask.shape[1] + columns).to(mask.device)
+    """Flat index of the nearest true pixel, or of one that is hardly farther (Borgefors' distance transform)."""
+    inside = mask.cpu().numpy()
+    false = np.where(inside, np.uint8(0), np.uint8(1))
+    _, label = cv2.distanceTransformWithLabels(false, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    index = np.zeros(int(label.max()) + 1, np.int64)
+    index[label[inside]] = np.flatnonzero(inside)
+    return torch.from_numpy(index[label]).to(mask.device)

@@ -9,6 +9,10 @@ import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.models.body_file import load_body
 from dancedepth.models.weights import cache_folder
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

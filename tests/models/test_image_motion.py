@@ -18,7 +18,7 @@ def even(shift: torch.Tensor) -> ImageMotion:
 
 
 @given(seed=st.integers(0, 1000), frames=st.integers(1, COUNT - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_shifts_add_up(seed: int, frames: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     shift = 8 * torch.randn(COUNT, 2, generator=generator)

@@ -2,7 +2,15 @@ import pytest
 import torch
 from dancedepth.models.body import ADULT, BodyModel
 from dancedepth.models.geometry import Camera, project
-from dancedepth.models.inputs import Crop, PosedBody, crop_around, extend_outwards, prepare_input
+from dancedepth.models.inputs import (
+    Crop,
+    PosedBody,
+    crop_around,
+    cut_loop,
+    cut_tensors,
+    extend_outwards,
+    prepare_input,
+)
 from dancedepth.models.paste_back import paste_back
 from dancedepth.models.raster import rasterize
 
@@ -39,6 +47,22 @@ def test_a_crop_keeps_points_where_they_are(camera: Camera) -> None:
 
 def test_an_empty_matte_has_no_crop(camera: Camera) -> None:
     assert crop_around(torch.zeros(480, 360, dtype=torch.uint8), camera, SIZE) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "top", "width", "height"),
+    [(40, 30, 260, 390), (-50, -60, 400, 600), (200, 300, 300, 450), (100, 90, 40, 60)],
+)
+def test_both_ways_of_cutting_give_the_same(camera: Camera, left: int, top: int, width: int, height: int) -> None:
+    """Windows inside the image, beyond its borders on all sides or some, and smaller than the network's size."""
+    generator = torch.Generator().manual_seed(0)
+    rgb = torch.randint(256, (480, 360, 3), dtype=torch.uint8, generator=generator)
+    alpha = torch.randint(256, (480, 360), dtype=torch.uint8, generator=generator)
+    alpha[:50], alpha[:, 300:] = 0, 0
+    crop = Crop(left, top, width, height, camera.crop(left, top, width, height).resized(*SIZE))
+    compiled, tensors = (cut(rgb, alpha, crop) for cut in (cut_loop, cut_tensors))
+    assert compiled.shape == (4, SIZE[1], SIZE[0]) and compiled.max() > 0.2
+    torch.testing.assert_close(compiled, tensors, atol=2e-6, rtol=0)
 
 
 def test_body_maps_lie_on_the_person(posed: PosedBody, camera: Camera) -> None:

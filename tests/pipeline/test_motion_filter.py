@@ -12,7 +12,7 @@ def uneven_times(seed: int, count: int = 150) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 1000), hz=st.floats(0.3, 2.0), shift=st.floats(0, 6.3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_slow_motion_keeps_its_size_and_its_moment(seed: int, hz: float, shift: float) -> None:
     times = uneven_times(seed)
     wave = np.sin(2 * np.pi * hz * times + shift)
@@ -33,7 +33,7 @@ def test_jitter_goes() -> None:
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_straight_motion_is_left_alone_and_time_has_no_direction(seed: int) -> None:
     rng, times = np.random.default_rng(seed), uneven_times(seed)
     line = np.outer(times, rng.normal(size=3)) + rng.normal(size=3)
