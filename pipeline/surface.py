@@ -48,13 +48,19 @@ def welded(surface: Surface) -> Surface:
 
 def vertex_normals(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "v 3"]:
     """Unit normals, the area-weighted mean of the triangles around each vertex; they point outwards."""
-    cross = face_normals(vertices, faces)
-    total = np.stack([np.bincount(faces.ravel(), np.repeat(cross[:, k], 3), len(vertices)) for k in range(3)], axis=1)
-    return (total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)).astype(np.float32)
+    corner = faces.ravel()
+    total = np.stack([np.bincount(corner, np.repeat(part, 3), len(vertices)) for part in _crossed(vertices, faces)])
+    length = np.sqrt(np.einsum("kv,kv->v", total, total))
+    return np.ascontiguousarray((total / np.maximum(length, 1e-20)).T, dtype=np.float32)
 
 
 def face_normals(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "f 3"]:
     """Outward normals, twice as long as the triangle's area."""
-    corners = vertices[faces]
-    cross: np.ndarray = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return cross
+    return np.stack(_crossed(vertices, faces), axis=1)
+
+
+def _crossed(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> tuple[Float[np.ndarray, "f"], ...]:
+    """x, y and z of the triangles' cross products; apart they take a third of `np.cross`' time."""
+    a, b, c = (vertices.take(corner, axis=0).T for corner in faces.T)
+    (ux, uy, uz), (vx, vy, vz) = b - a, c - a
+    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
