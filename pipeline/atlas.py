@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from dancedepth.pipeline.unwrapping import elsewhere
 from jaxtyping import Float, Int
 
-PADDING_PX = 4
-MAX_COST = 8.0
-"""Of a chart, in xatlas' measure: higher than its default of 2, for fewer and larger charts."""
 PARTS = ("finger", "metacarpal", "wrist", "upperarm", "lowerarm", "upperleg", "lowerleg", "toe", "foot", "spine")
 """Bones whose names begin alike make one part; all others belong to the trunk or the head."""
 JOINED = {"finger": "hand", "metacarpal": "hand", "wrist": "hand", "toe": "foot"}
@@ -39,22 +37,13 @@ def lay_out(
 
     xatlas takes many times longer over a whole person than over the parts one by one, which also are what an artist
     expects to find in a texture. Its time grows faster than a part does, so that each has a front and a back, as
-    clothes are cut, and the trunk a chest and a waist.
+    clothes are cut, and the trunk a chest and a waist. It has a process of its own, since it holds Python's lock.
     """
-    import xatlas
-
     part = _pieces(_parts(bone_names)[strongest_bone][faces[:, 0]], vertices[faces].mean(axis=1))
-    atlas = xatlas.Atlas()
     members = [np.unique(faces[part == name], return_inverse=True) for name in np.unique(part)]
-    for used, local in members:
-        atlas.add_mesh(vertices[used].astype(np.float32), local.reshape(-1, 3).astype(np.uint32))
-    charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
-    charts.max_cost = MAX_COST
-    packing.resolution, packing.padding, packing.bilinear = size_px, PADDING_PX, True
-    atlas.generate(charts, packing)
+    meshes = [(vertices[used].astype(np.float32), local.reshape(-1, 3).astype(np.uint32)) for used, local in members]
     source, corners, places, count = [], [], [], 0
-    for number, (used, _) in enumerate(members):
-        mapping, local, uv = atlas[number]
+    for (used, _), (mapping, local, uv) in zip(members, elsewhere(meshes, size_px), strict=True):
         source.append(used[mapping])
         corners.append(local.astype(np.int64) + count)
         places.append(uv)
