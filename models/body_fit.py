@@ -26,6 +26,8 @@ STEPS_A_MATCH = 10
 """Steps between assignments of outline points to surface points."""
 FRAMES_A_CHUNK = 64
 """Frames matched at once, which bounds memory."""
+KNOT_SPACINGS = (1, 3, 9)
+"""Frames from one knot to the next of the curves that a fit takes its steps in."""
 SURFACE_SAMPLES = (
     (("wrist", "finger", "metacarpal"), 60, 1.0),
     (("foot", "toe"), 60, 0.7),
@@ -61,16 +63,20 @@ def fit_clip(
     steps: int = 150,
     advanced: Callable[[], None] = lambda: None,
 ) -> ClipFit:
-    """Refine pose and shape of the whole clip together, also with the pictures if they are given."""
+    """Refine pose and shape of the whole clip together, also with the pictures if they are given.
+
+    What is wrong with a pose is mostly wrong for a while: steps are taken in curves over several frames, too, and come
+    in 200 where steps in single frames come in 500 (`docs/experiments/depth-models.md`).
+    """
     model, weights = energy.model, energy.weights
-    angles, root = start.pose.angles.clone().requires_grad_(), start.pose.root_cam.clone().requires_grad_()
+    turning, moving = _Curves(start.pose.angles), _Curves(start.pose.root_cam)
     shape = start.phenotype.clone().requires_grad_()
-    optimizer = torch.optim.Adam(
-        [{"params": [angles], "lr": 0.03}, {"params": [root], "lr": 0.02}, {"params": [shape], "lr": 0.01}]
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.001)
+    rates = [(turning.knots, 0.015), (moving.knots, 0.01), ([shape], 0.005)]
+    optimizer = torch.optim.Adam([{"params": some, "lr": rate} for some, rate in rates], betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.0005)
     watched = _Watched(energy, pictures) if pictures is not None else None
     for step in range(steps):
+        angles, root = turning.values(), moving.values()
         moments = model.moments(shape)
         transforms = model.transforms(moments, Pose(angles, root))
         points = moved(moments.points, transforms)
@@ -88,7 +94,29 @@ def fit_clip(
             shape.clamp_(0.02, 0.98)
             shape[1] = ADULT[1]
         advanced()
-    return ClipFit(Pose(angles.detach(), root.detach()), shape.detach())
+    return ClipFit(Pose(turning.values().detach(), moving.values().detach()), shape.detach())
+
+
+class _Curves:
+    """Values in every frame of a clip, as a start and a sum of curves that are straight between their knots."""
+
+    def __init__(self, start: Float[Tensor, "n *v"]) -> None:
+        self._start = start
+        frames = torch.arange(len(start), device=start.device)
+        self._before = [frames // spacing for spacing in KNOT_SPACINGS]
+        self._share = [
+            (frames % spacing / spacing).view(-1, *[1] * (start.dim() - 1)).to(start) for spacing in KNOT_SPACINGS
+        ]
+        self.knots = [start.new_zeros((int(before[-1]) + 2, *start.shape[1:])) for before in self._before]
+        for knots in self.knots:
+            knots.requires_grad_()
+
+    def values(self) -> Float[Tensor, "n *v"]:
+        """Differentiable by the knots."""
+        total = self._start
+        for knots, before, share in zip(self.knots, self._before, self._share, strict=True):
+            total = total + torch.lerp(knots.index_select(0, before), knots.index_select(0, before + 1), share)
+        return total
 
 
 class _Watched:

@@ -93,7 +93,7 @@ class BodyMotionConfig:
     """Steps of the search over headings."""
     keypoint_steps: int = 100
     """Steps of the fit to the keypoints alone."""
-    matte_steps: int = 240
+    matte_steps: int = 200
     """Steps of the fit to keypoints, mattes and optical flow."""
 
     def __post_init__(self) -> None:

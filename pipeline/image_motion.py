@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import torch
 from dancedepth.models.image_motion import ImageMotion
-from dancedepth.pipeline.lookahead import ahead
+from dancedepth.pipeline.lookahead import ahead, side_by_side
 from dancedepth.pipeline.records import Frame, ImageSequence, Track
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 GRID = 96
 """Cells along each side of a window that the flow is kept at; twice as many brought joints no nearer."""
@@ -28,6 +28,8 @@ RETURN_PX = 1.5
 """How near to its start the way there and back has to end, in pixels of the flow."""
 LEAST_SIDE_PX = 32
 """Flow needs some pixels to look at."""
+AT_ONCE = 2
+"""Pairs of frames that are compared side by side."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,25 @@ def find_image_motion(
     """The dancer's flow from every frame to the next, where both have a matte; one pass over the frames."""
     count = len(dancer.found)
     shift, origin, size = np.full((count, 2, GRID, GRID), np.nan, np.float32), np.zeros((count, 2)), np.ones((count, 2))
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    with ahead(_looks(frames, dancer, mattes)) as looks:
-        for index, (this, following) in enumerate(pairwise(looks)):
-            if this is not None and following is not None:
-                window = _window(this, following)
-                if min(window[2:] - window[:2]) >= LEAST_SIDE_PX:
-                    shift[index] = _shift(search, this, following, window)
-                    origin[index], size[index] = window[:2], window[2:] - window[:2]
+    with (
+        ahead(_looks(frames, dancer, mattes)) as looks,
+        side_by_side(lambda two: _between(*two), pairwise(looks), AT_ONCE) as found,
+    ):
+        for index, (window, shifts) in enumerate(found):
+            if shifts is not None:
+                shift[index], origin[index], size[index] = shifts, window[:2], window[2:] - window[:2]
     parts = (torch.from_numpy(part.astype(np.float32)).to(device) for part in (shift, origin, size))
     return ImageMotion(*parts)
+
+
+def _between(
+    this: _Look | None, following: _Look | None
+) -> tuple[Int[np.ndarray, "4"], Float[np.ndarray, "2 g g"] | None]:
+    """The window around the dancer and the shifts in it; none where they are not seen, or too small."""
+    if this is None or following is None:
+        return np.zeros(4, np.int64), None
+    window = _window(this, following)
+    return window, _shift(this, following, window) if min(window[2:] - window[:2]) >= LEAST_SIDE_PX else None
 
 
 def _looks(frames: Iterable[Frame], dancer: Track, mattes: ImageSequence) -> Iterator[_Look | None]:
@@ -65,7 +76,7 @@ def _looks(frames: Iterable[Frame], dancer: Track, mattes: ImageSequence) -> Ite
             yield None
 
 
-def _window(this: _Look, following: _Look) -> np.ndarray:
+def _window(this: _Look, following: _Look) -> Int[np.ndarray, "4"]:
     """Left, top, right and bottom of what holds the dancer in both frames, within the image."""
     low = np.minimum(this.box_px[:2], following.box_px[:2])
     high = np.maximum(this.box_px[2:], following.box_px[2:])
@@ -73,7 +84,7 @@ def _window(this: _Look, following: _Look) -> np.ndarray:
     return np.concatenate((np.maximum(low - beyond, 0), np.minimum(high + beyond, (width, height)))).astype(int)
 
 
-def _shift(search: cv2.DISOpticalFlow, this: _Look, following: _Look, window: np.ndarray) -> Float[np.ndarray, "2 g g"]:
+def _shift(this: _Look, following: _Look, window: Int[np.ndarray, "4"]) -> Float[np.ndarray, "2 g g"]:
     """Image pixels from each cell of the window to where it is in the following frame."""
     left, top, right, bottom = window
     scale = min(1.0, (FLOW_PIXELS / ((right - left) * (bottom - top))) ** 0.5)
@@ -85,6 +96,7 @@ def _shift(search: cv2.DISOpticalFlow, this: _Look, following: _Look, window: np
         inside.append(alpha >= OPAQUE)
         pictures.append(np.where(inside[-1], grey, GREY).astype(np.uint8))
     first, second = pictures
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there, back = (search.calc(a, b, np.empty(0, np.float32)) for a, b in ((first, second), (second, first)))
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     x, y = columns + there[..., 0], rows + there[..., 1]
