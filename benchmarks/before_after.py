@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,7 +136,9 @@ def show(states: list[State], differ: list[str]) -> None:
     table.add_row("outside stages, seconds", *(f"{one.outside_stages_s:.1f}" for one in states))
     table.add_row("memory", *(f"{one.peak_memory_mb:.0f} MB" for one in states))
     Console().print(table)
-    typer.echo(f"files that differ: {', '.join(differ) or 'none'}")
+    kinds = Counter(f"{Path(name).parent}/" if "/" in name else name for name in differ)
+    said = (kind if count == 1 else f"{count} in {kind}" for kind, count in kinds.items())
+    typer.echo(f"files that differ: {', '.join(said) or 'none'}")
 
 
 if __name__ == "__main__":
