@@ -16,6 +16,8 @@ TOES_M = 0.045
 """Toes lie below this height above the soles."""
 LEVEL_M = 0.005
 """Between heights at which a foot is outlined."""
+OTHER_HUE = 0.1
+"""From the face's (green and blue over red): bare feet came within 0.07 of it, white shoes in a pink light to 0.14."""
 
 
 @dataclass(frozen=True)
@@ -69,4 +71,4 @@ class Shoes:
 
 def shoes_worn(colors: SeenColors, field: BodyField) -> Shoes | None:
     """Shoes, if the dancer wears any, as far as feet and face were seen; feet whose colour nobody saw are bare."""
-    return Shoes.on(field) if colors.like_face(field.feet > 0.5, NEAR_M) is False else None
+    return Shoes.on(field) if colors.like_face(field.feet > 0.5, NEAR_M, OTHER_HUE) is False else None

@@ -27,12 +27,16 @@ class SeenColors:
         self._distance_m, self._sample = nearest(field.coarse.tree, middles)
         self._face = self._usual(field.face > 0.5, FACE_NEAR_M)
 
-    def like_face(self, part: Bool[np.ndarray, "s"], near_m: float) -> bool | None:
-        """Whether what was seen so near to some of the samples is of the face's colour; None where one is unknown."""
+    def like_face(self, part: Bool[np.ndarray, "s"], near_m: float, other_hue: float = np.inf) -> bool | None:
+        """Whether what was seen so near to some of the samples is of the face's colour; None where one is unknown.
+
+        With `other_hue`, neither are the shares of green and blue in it farther from the face's than this.
+        """
         own = self._usual(part, near_m)
         if own is None or self._face is None:
             return None
-        return bool(np.linalg.norm(own - self._face) <= OTHER_COLOR)
+        off, turned = np.linalg.norm(own - self._face), np.linalg.norm(_hue(own) - _hue(self._face))
+        return bool(off <= OTHER_COLOR and turned <= other_hue)
 
     def _usual(self, part: Bool[np.ndarray, "s"], near_m: float) -> Float[np.ndarray, "3"] | None:
         """The median."""
@@ -40,3 +44,9 @@ class SeenColors:
         color = self._volume.color[slots].permute(0, 2, 1).reshape(-1, 3)
         seen = color[self._volume.color_weight[slots].reshape(-1) > SEEN]
         return np.median(seen.cpu().numpy(), axis=0) if len(seen) >= LEAST else None
+
+
+def _hue(color: Float[np.ndarray, "3"]) -> Float[np.ndarray, "2"]:
+    """Green and blue over red: the same in light and in shade."""
+    hue: np.ndarray = color[1:] / max(float(color[0]), 1e-3)
+    return hue

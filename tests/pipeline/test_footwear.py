@@ -14,10 +14,13 @@ from scipy.spatial import ConvexHull
 from tests.scenes import rest_body
 
 CONFIG = FusionConfig(voxel_m=0.008, truncation_m=0.03)
-SKIN, SHADED, WHITE = (0.8, 0.6, 0.5), (0.7, 0.5, 0.42), (0.9, 0.9, 0.9)
+SKIN, SHADED, WHITE, PINK = (0.8, 0.6, 0.5), (0.7, 0.5, 0.42), (0.9, 0.9, 0.9), (0.8, 0.68, 0.66)
 
 
-@pytest.mark.parametrize(("feet", "seen", "shod"), [(WHITE, True, True), (SHADED, True, False), (WHITE, False, False)])
+@pytest.mark.parametrize(
+    ("feet", "seen", "shod"),
+    [(WHITE, True, True), (PINK, True, True), (SHADED, True, False), (WHITE, False, False)],
+)
 def test_feet_of_another_colour_wear_shoes(body: BodyModel, feet: tuple[float, ...], seen: bool, shod: bool) -> None:
     field = BodyField(body, rest_body(body))
     volume = CanonicalVolume(field, CONFIG, torch.device("cpu"))
