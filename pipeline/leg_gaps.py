@@ -93,14 +93,14 @@ def look_between(
     places = line.at(left[:, 1:] + gap_px * np.array(ACROSS))
     near_px, _ = cKDTree(pixels[levels.body]).query(places)
     told = (near_px > HIDDEN_M * px_per_m) & (gap_px > OPEN_M * px_per_m)
-    cloth = _mean(np.where(told, _read(alpha, places), np.nan))
+    cloth = mean_of_known(np.where(told, _read(alpha, places), np.nan))
     walk = np.arange(*WALK_M, STEP_M) * px_per_m
     arms = cKDTree(pixels[levels.arms])
     sides = []
     for outwards in (line.at(left[:, :1] - walk), line.at(right[:, 1:] + walk)):
         beside_m, ends = _reach(_read(alpha, outwards), outwards)
         sides.append(np.where(arms.query(ends)[0] > ARM_M * px_per_m[:, 0], beside_m, np.nan))
-    return GapLook((gap_px / px_per_m)[:, 0], cloth, _mean(np.stack(sides, axis=1)))
+    return GapLook((gap_px / px_per_m)[:, 0], cloth, mean_of_known(np.stack(sides, axis=1)))
 
 
 class _Lines:
@@ -143,7 +143,7 @@ def _reach(
     return np.where(sure, WALK_M[0] + STEP_M * first, np.nan), places[row, first]
 
 
-def _mean(values: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n"]:
+def mean_of_known(values: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n"]:
     """Of each row's numbers that are there."""
     some = np.isfinite(values)
     return np.where(some.any(axis=1), np.where(some, values, 0).sum(axis=1) / some.sum(axis=1).clip(1), np.nan)

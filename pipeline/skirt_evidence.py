@@ -3,6 +3,7 @@
 Trousers leave background there. Where they do not (a low crotch), they still have no hem that steps in beside the legs.
 A skirt without an end reaches the ankles. A coat that is open in front hangs there too, seen from behind; from the
 front its inside or the background is seen between the legs, of which mattes take in half (0.3 to 0.6; 1 of skirts).
+What is seen closed from the front is a skirt, also where only frames from behind show its hem.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, RestBody, skin_points
-from dancedepth.pipeline.leg_gaps import SPACING_M, STEP_M, GapLook, LegLevels, leg_levels, look_between
+from dancedepth.pipeline.leg_gaps import SPACING_M, STEP_M, GapLook, LegLevels, leg_levels, look_between, mean_of_known
 from dancedepth.pipeline.records import BodyMotion, ImageSequence
 from jaxtyping import Float
 
@@ -26,14 +27,14 @@ CLOTH_SHARE, BARE_SHARE = 0.8, 0.25
 COAT_BARE_SHARE = 0.45
 """Below a coat's hem its front may still be seen from behind."""
 BACK_COS = 0.6
-"""A dancer whose hips face away from the camera by so much is seen from behind."""
+"""A dancer whose hips face away from the camera by so much is seen from behind; towards it, from the front."""
 SHORTEST_M = 0.1
 """Below the crotch; trousers hang lower than the body's crotch, too."""
 SIDE_STEP_M = 0.015
 """By so much and more the silhouette steps in where a skirt ends."""
 SIDE_REACH_M, HEM_NEAR_M = 0.075, 0.1
-"""The step is the difference between the means over this much above and below; it lies this near to the cloth's end
-between the legs."""
+"""The step is the difference between the means over this much above and below, in the median frame; it lies this near
+to the cloth's end between the legs."""
 NO_SKIRT = "no skirt: %s"
 
 logger = logging.getLogger(__name__)
@@ -73,10 +74,17 @@ def find_hem(
     if not usable:
         return None
     skirt = hem_of(levels, asked(usable))
-    behind = [index for index in usable if _away(motion, index) > BACK_COS]
+    behind, front = ([i for i in usable if side * _away(motion, i) > BACK_COS] for side in (1, -1))
     if skirt is not None or len(behind) < TELLING_FRAMES:
         return skirt
-    return hem_of(levels, asked(behind), open_front=True)
+    back = asked(behind)
+    return hem_of(levels, back, open_front=not (front and _closed(asked(front), back)))
+
+
+def _closed(front: list[GapLook], back: list[GapLook]) -> bool:
+    """Whether frames from the front see cloth between the legs wherever frames from behind do."""
+    share = _cloth_share(front)[_cloth_share(back) > CLOTH_SHARE]
+    return bool(np.isfinite(share).any()) and float(np.nanmin(share)) > CLOTH_SHARE
 
 
 def _away(motion: BodyMotion, index: int) -> float:
@@ -139,7 +147,7 @@ def _end(levels: LegLevels, looks: list[GapLook], beside: Float[np.ndarray, "n"]
     if levels.crotch_z - middle_z < SHORTEST_M:
         logger.info(NO_SKIRT, "cloth between the legs ends at once, as trousers do")
         return None
-    z = _step(levels.heights, beside, middle_z)
+    z = _step(levels.heights, looks, beside, middle_z)
     if z is None or levels.crotch_z - z < SHORTEST_M:
         logger.info(NO_SKIRT, "cloth between the legs has no hem beside them: a low crotch")
         return None
@@ -166,21 +174,29 @@ def _beside(looks: list[GapLook]) -> Float[np.ndarray, "n"]:
     return np.array([np.nanmedian(column) if ok else np.nan for column, ok in zip(beside.T, known, strict=True)])
 
 
-def _step(heights: Float[np.ndarray, "n"], beside_m: Float[np.ndarray, "n"], middle_z: float) -> float | None:
+def _step(
+    heights: Float[np.ndarray, "n"], looks: list[GapLook], beside_m: Float[np.ndarray, "n"], middle_z: float
+) -> float | None:
     """Where the silhouette beside the legs steps in most, near the end of the cloth between them; None if it does not.
 
-    This is the hem's height: between the legs its front is seen, which cameras above it see lower than it is.
+    This is the hem's height: between the legs its front is seen, which cameras above it see lower than it is. Steps are
+    each frame's own, since other frames have the legs elsewhere beside the silhouette.
     """
-    known = np.isfinite(beside_m)
-    heights, typical = heights[known], beside_m[known]
+    beside = np.stack([look.beside_m for look in looks])
     best_m, found = SIDE_STEP_M, None
     for z in np.arange(middle_z - HEM_NEAR_M, middle_z + HEM_NEAR_M, STEP_M):
         over, under = (np.abs(heights - z - side * SIDE_REACH_M / 2) < SIDE_REACH_M / 2 for side in (1, -1))
-        if over.any() and under.any():
-            step_m = float(typical[over].mean() - typical[under].mean())
-            if step_m > best_m:
-                best_m, found = step_m, _halfway(heights, typical, float(typical[over].mean() - step_m / 2), float(z))
+        step_m = _known(mean_of_known(beside[:, over]) - mean_of_known(beside[:, under]))
+        if len(step_m) >= TELLING_FRAMES and np.median(step_m) > best_m:
+            best_m = float(np.median(step_m))
+            known = np.isfinite(beside_m)
+            level = _known(beside_m[over]).mean() - best_m / 2
+            found = _halfway(heights[known], beside_m[known], float(level), float(z))
     return found
+
+
+def _known(values: Float[np.ndarray, "k"]) -> Float[np.ndarray, "l"]:
+    return values[np.isfinite(values)]
 
 
 def _halfway(heights: Float[np.ndarray, "n"], values: Float[np.ndarray, "n"], level: float, near: float) -> float:

@@ -17,6 +17,7 @@ from dancedepth.pipeline.records import Silent, Surface
 from dancedepth.pipeline.skirt_evidence import Hem, find_hem
 from dancedepth.pipeline.surface import pose_surface, welded
 from dancedepth.pipeline.synthesis.character import dress
+from scipy.ndimage import binary_dilation
 
 from tests.scenes import Scene, Turns, dancer, dressed_dancer, rest_body, still
 
@@ -141,6 +142,22 @@ def test_a_coat_hangs_behind_and_is_open_in_front(body: BodyModel) -> None:
     assert cloth.distance(behind)[0] < 0 < cloth.distance(ahead)[0]
     assert closed.distance(behind)[0] < 0 and closed.distance(ahead)[0] < 0
     assert hem_in(coat_like(body, behind_only=False), body) is None
+
+
+def test_what_is_closed_in_front_is_no_coat_though_only_frames_from_behind_show_its_hem(body: BodyModel) -> None:
+    made = dress(body, rest_body(body), seed=SKIRT_SEED, detail=1)
+    scene = dressed_dancer(body, made, FRAMES, turned_half_way(FRAMES), CAMERA)
+    facing = np.array([m[body.bone_names.index("root"), 2, 1] for m in scene.motion.cam_from_rest])
+
+    def smeared(frame: int) -> np.ndarray:
+        """From the front, as wide below the hem as above it: nothing steps in there."""
+        matte = scene.mattes.load(frame)
+        if facing[frame] < 0:
+            return matte
+        return np.asarray(binary_dilation(matte > 127, np.ones((1, 41))) * np.uint8(255))
+
+    hem = hem_in(replace(scene, mattes=replace(scene.mattes, load=smeared)), body)
+    assert hem is not None and not hem.open_front
 
 
 def test_a_skirt_without_an_end_reaches_the_ankles(body: BodyModel) -> None:
