@@ -82,9 +82,9 @@ def find_hem(
 
 
 def _closed(front: list[GapLook], back: list[GapLook]) -> bool:
-    """Whether frames from the front see cloth between the legs wherever frames from behind do."""
+    """Whether frames from the front see cloth between the legs, too, as high as frames from behind do."""
     share = _cloth_share(front)[_cloth_share(back) > CLOTH_SHARE]
-    return bool(np.isfinite(share).any()) and float(np.nanmin(share)) > CLOTH_SHARE
+    return bool(np.isfinite(share).any()) and float(np.nanmean(share)) > CLOTH_SHARE
 
 
 def _away(motion: BodyMotion, index: int) -> float:

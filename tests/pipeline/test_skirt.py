@@ -14,7 +14,7 @@ from dancedepth.pipeline.fusion import fuse
 from dancedepth.pipeline.leg_gaps import leg_levels
 from dancedepth.pipeline.mesh_shape import is_closed
 from dancedepth.pipeline.records import Silent, Surface
-from dancedepth.pipeline.skirt_evidence import Hem, find_hem
+from dancedepth.pipeline.skirt_evidence import TELLING_FRAMES, Hem, find_hem
 from dancedepth.pipeline.surface import pose_surface, welded
 from dancedepth.pipeline.synthesis.character import dress
 from scipy.ndimage import binary_dilation
@@ -145,19 +145,28 @@ def test_a_coat_hangs_behind_and_is_open_in_front(body: BodyModel) -> None:
 
 
 def test_what_is_closed_in_front_is_no_coat_though_only_frames_from_behind_show_its_hem(body: BodyModel) -> None:
+    front = FRAMES - TELLING_FRAMES
+    steps = stepping(FRAMES)
     made = dress(body, rest_body(body), seed=SKIRT_SEED, detail=1)
-    scene = dressed_dancer(body, made, FRAMES, turned_half_way(FRAMES), CAMERA)
-    facing = np.array([m[body.bone_names.index("root"), 2, 1] for m in scene.motion.cam_from_rest])
+    scene = dressed_dancer(
+        body, made, FRAMES, lambda frame: {**steps(frame), "root": (0.0, 0.0, math.pi * (frame >= front))}, CAMERA
+    )
 
     def smeared(frame: int) -> np.ndarray:
-        """From the front, as wide below the hem as above it: nothing steps in there."""
+        """From the front, as wide below the hem as above it, beside the legs alone."""
         matte = scene.mattes.load(frame)
-        if facing[frame] < 0:
+        if frame >= front:
             return matte
-        return np.asarray(binary_dilation(matte > 127, np.ones((1, 41))) * np.uint8(255))
+        wide = binary_dilation(matte > 127, np.ones((61, 1))) & ~between_the_first_and_the_last(matte > 127)
+        return np.where(wide, np.uint8(255), matte)
 
     hem = hem_in(replace(scene, mattes=replace(scene.mattes, load=smeared)), body)
     assert hem is not None and not hem.open_front
+
+
+def between_the_first_and_the_last(matte: np.ndarray) -> np.ndarray:
+    """From the first to the last pixel of each row of a mask."""
+    return np.logical_or.accumulate(matte, axis=1) & np.logical_or.accumulate(matte[:, ::-1], axis=1)[:, ::-1]
 
 
 def test_a_skirt_without_an_end_reaches_the_ankles(body: BodyModel) -> None:
