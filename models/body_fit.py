@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from dancedepth.models.articulated import Pose, moved
 from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
+from dancedepth.models.curves import Curves
 from dancedepth.models.evidence import Evidence
 from dancedepth.models.image_motion import ImageMotion, Moves, moves_of
 from dancedepth.models.pose_energy import Energy, reach_at
@@ -26,8 +27,6 @@ STEPS_A_MATCH = 10
 """Steps between assignments of outline points to surface points."""
 FRAMES_A_CHUNK = 64
 """Frames matched at once, which bounds memory."""
-KNOT_SPACINGS = (1, 3, 9)
-"""Frames from one knot to the next of the curves that a fit takes its steps in."""
 SURFACE_SAMPLES = (
     (("wrist", "finger", "metacarpal"), 60, 1.0),
     (("foot", "toe"), 60, 0.7),
@@ -69,7 +68,7 @@ def fit_clip(
     in 200 where steps in single frames come in 500 (`docs/experiments/depth-models.md`).
     """
     model, weights = energy.model, energy.weights
-    turning, moving = _Curves(start.pose.angles), _Curves(start.pose.root_cam)
+    turning, moving = Curves(start.pose.angles), Curves(start.pose.root_cam)
     shape = start.phenotype.clone().requires_grad_()
     rates = [(turning.knots, 0.015), (moving.knots, 0.01), ([shape], 0.005)]
     optimizer = torch.optim.Adam([{"params": some, "lr": rate} for some, rate in rates], betas=(0.9, 0.99))
@@ -95,28 +94,6 @@ def fit_clip(
             shape[1] = ADULT[1]
         advanced()
     return ClipFit(Pose(turning.values().detach(), moving.values().detach()), shape.detach())
-
-
-class _Curves:
-    """Values in every frame of a clip, as a start and a sum of curves that are straight between their knots."""
-
-    def __init__(self, start: Float[Tensor, "n *v"]) -> None:
-        self._start = start
-        frames = torch.arange(len(start), device=start.device)
-        self._before = [frames // spacing for spacing in KNOT_SPACINGS]
-        self._share = [
-            (frames % spacing / spacing).view(-1, *[1] * (start.dim() - 1)).to(start) for spacing in KNOT_SPACINGS
-        ]
-        self.knots = [start.new_zeros((int(before[-1]) + 2, *start.shape[1:])) for before in self._before]
-        for knots in self.knots:
-            knots.requires_grad_()
-
-    def values(self) -> Float[Tensor, "n *v"]:
-        """Differentiable by the knots."""
-        total = self._start
-        for knots, before, share in zip(self.knots, self._before, self._share, strict=True):
-            total = total + torch.lerp(knots.index_select(0, before), knots.index_select(0, before + 1), share)
-        return total
 
 
 class _Watched:
