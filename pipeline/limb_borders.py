@@ -1,4 +1,6 @@
-"""What is seen beside another limb may be that limb's: fits are off by centimetres, and paint arms on the dress."""
+"""What is seen beside another limb may be that limb's, or its shadow: fits are off by centimetres and paint arms on the
+dress, and arms that hang down darken what they touch.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +42,8 @@ SURE_WEIGHT = 0.3
 UNLIKE, LIKER = 0.12, 0.8
 """A look is the other limb's where its colour is farther than the first from what its own limb wears around it, and
 nearer than this share of that to what the other one wears."""
+SHADED = 0.1
+"""A look is in the other limb's shade where it is darker than its palette by this."""
 UNKNOWN, MOST_UNLIKE = 10.0, 2.0
 """Stands for a colour of a palette that is not known; known ones differ by less than the second."""
 LIGHTNESS = 0.4
@@ -71,7 +75,7 @@ def own_looks(
     frames: list[Keyframe],
     posed: list[Float[np.ndarray, "v 3"]],
 ) -> tuple[VertexLooks, Samples]:
-    """What was seen, without looks beside another limb that are of its colour and not of the own limb's."""
+    """What was seen, without looks beside another limb that are in its shade or of its colour, not the own limb's."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
         beside = np.stack(list(workers.map(partial(_beside, parts), frames, posed)))
     clear = consensus(replace(looks, weight=np.where(beside < 0, looks.weight, 0)))
@@ -81,6 +85,8 @@ def own_looks(
     own = _away(color, palette[v], OWN_RANK)
     others = _away(color, palette[beside[k, v], :OTHERS_SIZE], 0)
     wrong = (own > UNLIKE) & (own < MOST_UNLIKE) & (others < LIKER * own)
+    darkest = np.partition(palette.mean(axis=-1), OWN_RANK, axis=1)[v, OWN_RANK]
+    wrong |= (darkest - color.mean(axis=-1) > SHADED) & (darkest < MOST_UNLIKE)
     kept = looks.weight.copy()
     kept[k[wrong], v[wrong]] = 0
     share = kept.sum(axis=0) / np.maximum(looks.weight.sum(axis=0), 1e-9)

@@ -15,11 +15,12 @@ from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.atlas import Atlas
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.mesh_shape import averaging
-from dancedepth.pipeline.vertex_colors import VertexLooks, agreement, as_bytes, pixels_of
+from dancedepth.pipeline.vertex_colors import VertexLooks, agreement, as_bytes, clearness, pixels_of
 from jaxtyping import Float, Int, UInt8
 
 CLEAR_WEIGHT = 0.15
-"""Frames that see a vertex less well than this, at their outlines, do not paint it however well they see its patch."""
+"""Frames that see a vertex or a texel less well than this, at their outlines, do not paint it however well they see its
+patch."""
 PATCH_ROUNDS = 12
 """Of averaging over neighbours, so that patches are about a hand large and have calm outlines."""
 TONE_ROUNDS = 40
@@ -110,7 +111,8 @@ def bake(
         mixed = np.column_stack([made.share[k], posed[k], made.shift[k]])
         values = _interpolate(mixed, corners[texel_face[rows]], bary[rows])
         pixels = looked_up(frames[k].rgb, pixels_of(values[:, 1:4], frames[k].camera))
-        return rows, values[:, :1], values[:, :1] * (pixels * looks.gain[k] + values[:, 4:])
+        share = values[:, :1] * np.clip(clearness(frames[k], values[:, 1:4]) / CLEAR_WEIGHT, 0, 1)[:, None]
+        return rows, share, share * (pixels * looks.gain[k] + values[:, 4:])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
         for rows, share, stroke in workers.map(strokes, range(len(frames))):

@@ -54,6 +54,16 @@ def test_an_arm_beside_a_dress_is_not_painted_on_it() -> None:
             assert not kept[scene.rim].any() and kept[~scene.rim].all()
 
 
+def test_an_arm_does_not_darken_what_it_hangs_beside() -> None:
+    scene = Scene(apart_m=0.5)
+    for kept in scene.kept(np.where(scene.rim[:, None], 0.75 * BLUE, scene.color)):
+        assert not kept[scene.rim].any() and kept[~scene.rim].all()
+    dark = (np.arange(len(scene.color)) % 2 == 0)[:, None] & ~scene.on_arm[:, None]
+    assert all(kept.all() for kept in scene.kept(np.where(dark, 0.75 * BLUE, scene.color))), (
+        "a dress that is dark itself"
+    )
+
+
 def test_what_a_limb_wears_itself_stays() -> None:
     scene = Scene(apart_m=0.5)
     assert all(kept.all() for kept in scene.kept(scene.color))

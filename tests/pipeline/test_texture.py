@@ -1,5 +1,7 @@
 """The atlas and the texture baked into it, on a ball photographed from several sides."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -92,6 +94,22 @@ def test_the_texture_shows_what_the_photos_show(ball: trimesh.Trimesh, atlas: At
     error = baked(ball, atlas, (1.0,) * 8)
     assert error.mean() < 0.03
     assert np.percentile(error, 99) < 0.15
+
+
+def test_what_hides_a_part_of_a_triangle_is_not_painted_on_it(ball: trimesh.Trimesh, atlas: Atlas) -> None:
+    """A red finger, narrower than the triangles, before a grey ball."""
+    clear, posed = photo(ball, 0.0, 0), placed(ball, 0.0)
+    rgb, depth_mm = np.repeat(clear.rgb[..., :1], 3, axis=-1), clear.depth_mm.copy()
+    finger = np.s_[:, rgb.shape[1] // 2 - 3 : rgb.shape[1] // 2 + 3]
+    rgb[finger], depth_mm[finger] = (255, 0, 0), 1000
+    frame = replace(clear, rgb=rgb, depth_mm=depth_mm)
+    weight, color = vertex_look(frame, posed, ball.faces)
+    looks = VertexLooks(weight[None], color[None], np.ones((1, 3), np.float32))
+    plain = np.full((len(weight), 3), 0.5, np.float32)
+    made = blend(looks, plain, (weight > 0).astype(np.float32), ball.faces)
+    image = bake(atlas, plain, looks, replace(made, shift=np.zeros_like(made.shift)), [frame], [posed], SIZE) / 255
+    assert made.share.max() > 0.9
+    assert (image[..., 0] - image[..., 1:].max(axis=-1)).max() < 0.05
 
 
 def test_photos_of_different_exposure_are_balanced(ball: trimesh.Trimesh, atlas: Atlas) -> None:
