@@ -15,12 +15,11 @@ from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.atlas import Atlas
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.mesh_shape import averaging
-from dancedepth.pipeline.vertex_colors import VertexLooks, agreement, as_bytes, clearness, pixels_of
+from dancedepth.pipeline.vertex_colors import OFF_M, VertexLooks, agreement, as_bytes, behind_m, pixels_of
 from jaxtyping import Float, Int, UInt8
 
 CLEAR_WEIGHT = 0.15
-"""Frames that see a vertex or a texel less well than this, at their outlines, do not paint it however well they see its
-patch."""
+"""Frames that see a vertex less well than this, at their outlines, do not paint it however well they see its patch."""
 PATCH_ROUNDS = 12
 """Of averaging over neighbours, so that patches are about a hand large and have calm outlines."""
 TONE_ROUNDS = 40
@@ -106,13 +105,16 @@ def bake(
     paint = PLAIN_SHARE * _interpolate(color, corners[texel_face], bary)
 
     def strokes(k: int) -> tuple[Int[np.ndarray, "s"], Float[np.ndarray, "s 1"], Float[np.ndarray, "s 3"]]:
-        """The texels that frame `k` has a share in, that share, and its paint."""
+        """The texels that frame `k` has a share in, that share, and its paint; none of what hides them there."""
         rows = np.flatnonzero((made.share[k][corners].max(axis=1) > NOTICED)[texel_face])
-        mixed = np.column_stack([made.share[k], posed[k], made.shift[k]])
+        share, off = made.share[k], behind_m(frames[k], posed[k])
+        mixed = np.column_stack([share, share * off, posed[k], made.shift[k]])
         values = _interpolate(mixed, corners[texel_face[rows]], bary[rows])
-        pixels = looked_up(frames[k].rgb, pixels_of(values[:, 1:4], frames[k].camera))
-        share = values[:, :1] * np.clip(clearness(frames[k], values[:, 1:4]) / CLEAR_WEIGHT, 0, 1)[:, None]
-        return rows, share, share * (pixels * looks.gain[k] + values[:, 4:])
+        share, at = values[:, :1], values[:, 2:5]
+        hidden_m = behind_m(frames[k], at)[:, None] - values[:, 1:2] / np.maximum(share, 1e-9)
+        share = share * np.exp(-((hidden_m / OFF_M) ** 2))
+        pixels = looked_up(frames[k].rgb, pixels_of(at, frames[k].camera))
+        return rows, share, share * (pixels * looks.gain[k] + values[:, 5:])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
         for rows, share, stroke in workers.map(strokes, range(len(frames))):

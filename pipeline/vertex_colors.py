@@ -58,34 +58,27 @@ def vertex_look(
     camera = frame.camera
     normals = vertex_normals(posed, faces)
     facing = -np.einsum("vd,vd->v", normals, posed) / np.linalg.norm(posed, axis=1)
-    weight = np.clip((facing - GRAZING_COS) / (1 - GRAZING_COS), 0, 1) ** 2 * clearness(frame, posed)
-    column, row = _pixel(posed, camera)
-    return weight.astype(np.float32), _smooth_color(frame, BLUR_M / _pixel_m(posed, camera))[row, column]
-
-
-def clearness(frame: Keyframe, posed: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v"]:
-    """How clearly a frame sees points of the surface in its camera: 0 outside the picture, at outlines, and
-    behind others.
-    """
-    camera = frame.camera
+    weight = np.clip((facing - GRAZING_COS) / (1 - GRAZING_COS), 0, 1) ** 2
     x, y = pixels_of(posed, camera).T
+    weight *= (x >= 0) & (y >= 0) & (x < camera.width) & (y < camera.height)
     column, row = _pixel(posed, camera)
-    off = posed[:, 2] - frame.depth_mm[row, column] / 1000
-    inside = (x >= 0) & (y >= 0) & (x < camera.width) & (y < camera.height)
-    clear: np.ndarray = (
-        inside * np.exp(-((off / OFF_M) ** 2)) * _edge_weight(frame, _pixel_m(posed, camera))[row, column]
-    )
-    return clear
+    weight *= np.exp(-((behind_m(frame, posed) / OFF_M) ** 2))
+    pixel_m = float(np.median(posed[:, 2])) / camera.focal_px
+    weight *= _edge_weight(frame, pixel_m)[row, column]
+    return weight.astype(np.float32), _smooth_color(frame, BLUR_M / pixel_m)[row, column]
+
+
+def behind_m(frame: Keyframe, posed: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v"]:
+    """How far points in a frame's camera lie behind its depth there; of those outside the picture, at its border."""
+    column, row = _pixel(posed, frame.camera)
+    behind: np.ndarray = posed[:, 2] - frame.depth_mm[row, column] / np.float32(1000)
+    return behind
 
 
 def _pixel(posed: Float[np.ndarray, "v 3"], camera: Camera) -> tuple[Int[np.ndarray, "v"], Int[np.ndarray, "v"]]:
-    """Column and row; the nearest in the picture."""
+    """Column and row."""
     x, y = pixels_of(posed, camera).T
     return x.astype(np.int64).clip(0, camera.width - 1), y.astype(np.int64).clip(0, camera.height - 1)
-
-
-def _pixel_m(posed: Float[np.ndarray, "v 3"], camera: Camera) -> float:
-    return float(np.median(posed[:, 2])) / camera.focal_px
 
 
 def pixels_of(points_cam: Float[np.ndarray, "v 3"], camera: Camera) -> Float[np.ndarray, "v 2"]:

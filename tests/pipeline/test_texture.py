@@ -100,8 +100,9 @@ def test_what_hides_a_part_of_a_triangle_is_not_painted_on_it(ball: trimesh.Trim
     """A red finger, narrower than the triangles, before a grey ball."""
     clear, posed = photo(ball, 0.0, 0), placed(ball, 0.0)
     rgb, depth_mm = np.repeat(clear.rgb[..., :1], 3, axis=-1), clear.depth_mm.copy()
-    finger = np.s_[:, rgb.shape[1] // 2 - 3 : rgb.shape[1] // 2 + 3]
-    rgb[finger], depth_mm[finger] = (255, 0, 0), 1000
+    middle = rgb.shape[1] // 2
+    rgb[:, middle - 3 : middle + 3] = (255, 0, 0)
+    depth_mm[:, middle - 4 : middle + 4] = 1000
     frame = replace(clear, rgb=rgb, depth_mm=depth_mm)
     weight, color = vertex_look(frame, posed, ball.faces)
     looks = VertexLooks(weight[None], color[None], np.ones((1, 3), np.float32))
