@@ -11,10 +11,10 @@ from dancedepth.models.geometry import Camera
 from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.fusion import fuse
-from dancedepth.pipeline.leg_gaps import leg_levels
+from dancedepth.pipeline.leg_gaps import GapLook, LegLevels, leg_levels
 from dancedepth.pipeline.mesh_shape import is_closed
 from dancedepth.pipeline.records import Silent, Surface
-from dancedepth.pipeline.skirt_evidence import TELLING_FRAMES, Hem, find_hem
+from dancedepth.pipeline.skirt_evidence import TELLING_FRAMES, Hem, find_hem, hem_of
 from dancedepth.pipeline.surface import pose_surface, welded
 from dancedepth.pipeline.synthesis.character import dress
 from scipy.ndimage import binary_dilation
@@ -85,6 +85,18 @@ def test_the_surface_says_how_far_the_skirt_hangs(
     hem = hem_in(skirt, body)
     assert hem is not None and surface.skirt_m == pytest.approx(hem.crotch_z - hem.z)
     assert torn.skirt_m is None
+
+
+def test_a_hem_is_told_by_frames_that_see_both_sides_of_it() -> None:
+    """Others have the legs elsewhere beside the silhouette: in the medians of all of them nothing steps in."""
+    heights = np.arange(0.5, 0.0, -0.025)
+    above, none = heights > 0.25, np.zeros(0, np.int64)
+    levels = LegLevels(0.525, heights, none.reshape(0, 2, 0), none, none)
+    both, upper, lower = np.where(above, 0.02, 0), np.where(above, 0.01, np.nan), np.where(above, np.nan, 0.01)
+    seen = [both] * TELLING_FRAMES + [upper, lower] * 4
+    hem = hem_of(levels, [GapLook(np.full(20, 0.1), above.astype(float), beside) for beside in seen])
+    assert hem is not None
+    assert hem.z == pytest.approx(0.25, abs=0.03)
 
 
 def test_trousers_and_bare_legs_are_no_skirt(body: BodyModel) -> None:
