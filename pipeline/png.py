@@ -1,4 +1,4 @@
-"""Images as PNG files, packed by Intel's storage library: a fifth of the time that zlib takes, and no larger."""
+"""Images as PNG files, packed by zlib-ng: half the time that zlib takes, and no larger."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import struct
 import zlib
 
 import numpy as np
-from isal import isal_zlib
+from zlib_ng import zlib_ng
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, COLOR = 0, 2
 UP = 2
 """Each byte less the one above it: of PNG's filters the one that keeps depth, normals and mattes smallest."""
-LEVEL = 1
+LEVEL = 2
+"""Level 1 takes 3 instead of 5 ms for a depth image of 1080x1920, but half as much room again."""
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
     """A PNG file (W3C's Portable Network Graphics specification) without loss.
 
-    OpenCV's encoder takes five times as long for files of the same size: of a depth image of 1080x1920 13 instead of
-    3 ms, of normals 21 instead of 4.
+    The same pixels give the same bytes, which a run that is made again needs. OpenCV's encoder takes twice as long for
+    larger files: of a depth image of 1080x1920 14 instead of 6 ms, of normals 23 instead of 10.
 
     Args:
         pixels: (h w) grey or (h w 3) RGB, uint8 or uint16, of at least one pixel.
@@ -32,7 +33,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
         raise ValueError(f"no image: {pixels.shape} of {pixels.dtype}")
     height, width = pixels.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
-    packed = isal_zlib.compress(_filtered(pixels), LEVEL)
+    packed = zlib_ng.compress(_filtered(pixels), LEVEL)
     return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
 
 
