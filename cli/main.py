@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from dancedepth.cli.interrupts import Interruption, end_children, interruptible
@@ -36,10 +37,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     with interruptible() as interruption:
         code = _run(given, interruption)
-        if interruption.signal is not None and arguments is None:
-            sys.stdout.flush()
-            os._exit(code)  # threads of libraries may still be at work, and would crash while Python takes itself apart
+        if arguments is None:
+            _leave(code, tidily=interruption.signal is None)
         return code
+
+
+def _leave(code: int, tidily: bool) -> NoReturn:
+    """End the process at once: Python takes a second and a half to take itself apart after a run.
+
+    After an interruption threads of libraries may still be at work, and would crash meanwhile.
+    """
+    if tidily:
+        atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def _run(given: list[str], interruption: Interruption) -> int:
