@@ -122,7 +122,7 @@ def test_half_precision_moves_no_keypoint(real_frames: list[np.ndarray], monkeyp
 
 
 def test_ultralytics_keeps_to_itself(tmp_path: Path) -> None:
-    """In a fresh home: no output, no settings or caches outside our folder, no proxies asked, threads as before."""
+    """In a fresh home: no output, no settings or caches outside our folder, no proxies asked, threads as before; no torchvision loaded."""
     home, here, cache = tmp_path / "home", tmp_path / "here", tmp_path / "cache"
     for folder in (home, here, cache):
         folder.mkdir()
@@ -135,6 +135,7 @@ def test_ultralytics_keeps_to_itself(tmp_path: Path) -> None:
         "before = torch.get_num_threads(), os.environ.get('OMP_NUM_THREADS')\n"
         "PoseDetector(Path(sys.argv[1]), 'cpu').detect(np.zeros((64, 64, 3), np.uint8))\n"
         "assert before == (torch.get_num_threads(), os.environ.get('OMP_NUM_THREADS'))\n"
+        "assert 'torchvision' not in sys.modules\n"
     )
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "YOLO_", "ULTRALYTICS_", "OMP_"))}
     done = subprocess.run(
