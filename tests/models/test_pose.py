@@ -122,7 +122,7 @@ def test_half_precision_moves_no_keypoint(real_frames: list[np.ndarray], monkeyp
 
 
 def test_ultralytics_keeps_to_itself(tmp_path: Path) -> None:
-    """In a fresh home: no output, no settings or caches outside our folder, no proxies asked, threads as before; no torchvision loaded."""
+    """In a fresh home: no output, nothing kept outside our folder, no proxies, threads as before; no torchvision."""
     home, here, cache = tmp_path / "home", tmp_path / "here", tmp_path / "cache"
     for folder in (home, here, cache):
         folder.mkdir()
