@@ -98,16 +98,15 @@ def _shift(this: _Look, following: _Look, window: Int[np.ndarray, "4"]) -> Float
     first, second = pictures
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there, back = (search.calc(a, b, np.empty(0, np.float32)) for a, b in ((first, second), (second, first)))
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    x, y = columns + there[..., 0], rows + there[..., 1]
+    rows, columns = _middles(height), _middles(width)
+    kept = np.where(inside[0][rows[:, None], columns, None], there[rows[:, None], columns], np.nan)
+    x, y = (np.float32(columns) + kept[..., 0], np.float32(rows)[:, None] + kept[..., 1])
     returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e6, 1e6))
-    lost = np.hypot(*(there + returned).transpose(2, 0, 1)) > RETURN_PX
-    there[lost | ~inside[0]] = np.nan
-    kept = there[_middles(height)[:, None], _middles(width)]
+    kept[np.hypot(*(kept + returned).transpose(2, 0, 1)) > RETURN_PX] = np.nan
     shifts: np.ndarray = kept.transpose(2, 0, 1) * np.array([[[(right - left) / width]], [[(bottom - top) / height]]])
     return shifts
 
 
-def _middles(length: int) -> np.ndarray:
+def _middles(length: int) -> Int[np.ndarray, "g"]:
     """The pixels at the middles of the cells."""
     return ((np.arange(GRID) + 0.5) * length / GRID).astype(int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
@@ -24,6 +25,9 @@ WARM_UP = 3
 """Passes over the first frame: a recurrent segmenter is uncertain before it has a memory."""
 LEAST_SIDE_PX = 32
 """Segmenters cannot work on less; a person who is seen less wide or high is given more of the picture around."""
+NEARLY = 0.9
+"""A work size this near to the one asked for will do if the picture is a whole number of times as large: reduced by
+that, a picture of 1080x1920 takes 1 ms instead of 14."""
 LEAST_COVER = 0.05
 """A matte covering less than this share of the dancer's box has missed them."""
 
@@ -91,9 +95,15 @@ def _shown(
     for frame in frames:
         crop = frame.rgb[window]
         height, width = crop.shape[:2]
-        scale = min(1.0, side_px / max(height, width))
+        scale = _work_scale(height, width, side_px)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         yield frame.index, crop if scale == 1 else cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+
+
+def _work_scale(height: int, width: int, side_px: int) -> float:
+    wanted = min(1.0, side_px / max(height, width))
+    whole = 1 / math.ceil(1 / wanted)
+    return whole if whole >= NEARLY * wanted else wanted
 
 
 def _cut_windows(

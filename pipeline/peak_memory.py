@@ -8,7 +8,9 @@ from types import TracebackType
 import psutil
 
 SAMPLE_S = 0.25
-"""A stage's working set stands for longer than this; a sample takes about a millisecond."""
+"""A stage's working set stands for longer than this."""
+SAMPLES_A_CENSUS = 4
+"""Children are looked for in every so-manieth sample: psutil reads the whole system's processes for that, 10 ms."""
 
 
 class PeakMemory:
@@ -19,11 +21,13 @@ class PeakMemory:
 
     def __init__(self) -> None:
         self.peak_mb = 0.0
+        self._own = psutil.Process()
+        self._children: list[psutil.Process] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
 
     def __enter__(self) -> PeakMemory:
-        self._sample()
+        self._sample(census=True)
         self._thread.start()
         return self
 
@@ -32,16 +36,19 @@ class PeakMemory:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self._sample()
+        self._sample(census=True)
 
     def _watch(self) -> None:
+        samples = 0
         while not self._stop.wait(SAMPLE_S):
-            self._sample()
+            samples += 1
+            self._sample(census=samples % SAMPLES_A_CENSUS == 0)
 
-    def _sample(self) -> None:
-        process = psutil.Process()
-        total = process.memory_info().rss
-        for child in process.children(recursive=True):
+    def _sample(self, census: bool) -> None:
+        if census:
+            self._children = self._own.children(recursive=True)
+        total = self._own.memory_info().rss
+        for child in self._children:
             try:
                 total += child.memory_info().rss
             except psutil.Error:  # it ended meanwhile

@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Iterator
 
+import cv2
 import pytest
 import torch
 from dancedepth.pipeline.lookahead import ahead, meanwhile, side_by_side
@@ -123,8 +124,8 @@ def test_work_goes_on_meanwhile_and_ends_with_its_reader() -> None:
 
 
 def test_operations_have_their_threads_again_afterwards() -> None:
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), cv2.getNumThreads()
     with pytest.raises(ValueError, match="anything"), one_thread_an_operation() as workers:
-        assert torch.get_num_threads() == 1 and 1 <= workers <= before
+        assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1) and 1 <= workers <= before[0]
         raise ValueError("anything")
-    assert torch.get_num_threads() == before
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == before

@@ -139,9 +139,11 @@ def test_a_small_figure_is_looked_at_closely(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mattes[1], figure(60, height=60))
 
 
-def test_large_frames_are_reduced_and_mattes_full_size(tmp_path: Path) -> None:
-    mattes, matting = cut(figure(120), tracks_of(person(1, 120)), tmp_path, work_side_px=128)
-    assert max(max(size) for size in matting.sizes) == 128
+@pytest.mark.parametrize(("asked_px", "taken_px"), [(150, 150), (128, 120), (300, 240)])
+def test_large_frames_are_reduced_and_mattes_full_size(tmp_path: Path, asked_px: int, taken_px: int) -> None:
+    """By a whole number where that is nearly what was asked for; never enlarged."""
+    mattes, matting = cut(figure(120), tracks_of(person(1, 120)), tmp_path, work_side_px=asked_px)
+    assert max(max(size) for size in matting.sizes) == taken_px
     assert mattes[0].shape == (HEIGHT, WIDTH)
     assert (np.abs(mattes[0].astype(int) - figure(120)) > 127).mean() < 0.005
 
