@@ -6,7 +6,7 @@ import pytest
 from dancedepth.models.body import COCO_KEYPOINTS
 from dancedepth.pipeline.config import MattesConfig
 from dancedepth.pipeline.errors import PersonError
-from dancedepth.pipeline.mattes import _window_alpha, cut_out, dancer_window, load_mattes
+from dancedepth.pipeline.mattes import _window_alpha, _work_scale, cut_out, dancer_window, load_mattes
 from dancedepth.pipeline.records import Frame, Silent, Track, Tracks, VideoInfo
 from dancedepth.pipeline.workspace import RunFolder
 
@@ -139,13 +139,18 @@ def test_a_small_figure_is_looked_at_closely(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mattes[1], figure(60, height=60))
 
 
-@pytest.mark.parametrize(("asked_px", "taken_px"), [(150, 150), (128, 120), (300, 240)])
-def test_large_frames_are_reduced_and_mattes_full_size(tmp_path: Path, asked_px: int, taken_px: int) -> None:
-    """By a whole number where that is nearly what was asked for; never enlarged."""
-    mattes, matting = cut(figure(120), tracks_of(person(1, 120)), tmp_path, work_side_px=asked_px)
-    assert max(max(size) for size in matting.sizes) == taken_px
+def test_large_frames_are_reduced_and_mattes_full_size(tmp_path: Path) -> None:
+    mattes, matting = cut(figure(120), tracks_of(person(1, 120)), tmp_path, work_side_px=128)
+    assert max(max(size) for size in matting.sizes) == 128
     assert mattes[0].shape == (HEIGHT, WIDTH)
     assert (np.abs(mattes[0].astype(int) - figure(120)) > 127).mean() < 0.005
+
+
+@pytest.mark.parametrize(("side_px", "scale"), [(1920, 1 / 2), (3840, 1 / 4), (1280, 0.8), (1024, 1), (640, 1)])
+def test_frames_are_reduced_by_a_whole_number_where_that_is_nearly_what_was_asked_for(
+    side_px: int, scale: float
+) -> None:
+    assert _work_scale(360, side_px, 1024) == scale
 
 
 @pytest.mark.parametrize(
