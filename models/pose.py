@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import torch
 from dancedepth.models.errors import WeightsError
 from dancedepth.models.landmarks import Landmarks
 from dancedepth.models.yolo import load_yolo, predicted
@@ -52,14 +54,24 @@ class Detection:
         return math.atan2(up[0], -up[1])
 
 
+LOOKS_AT_ONCE = 2
+"""Frames that a processor looks at side by side, each with a model of its own: ultralytics' take one at a time."""
+
+
 class PersonDetector(Protocol):
-    """Finds people in the frames of one clip, in order."""
+    """Finds people in the frames of one clip, and knows them again from frame to frame."""
+
+    looks_at_once: int
+    """So many threads may look at once."""
 
     def reset(self) -> None:
         """Another clip begins."""
 
-    def detect(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
-        """Everybody in the next frame."""
+    def look(self, frame: int, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
+        """Everybody in a frame, whoever they are; in any order of frames."""
+
+    def follow(self, people: list[Detection]) -> list[Detection]:
+        """Who they are, frame after frame in order; without those that were hardly seen, and continue no track."""
 
 
 class PoseDetector:
@@ -73,11 +85,10 @@ class PoseDetector:
     """
 
     def __init__(self, weights: Path, device: str, min_confidence: float = 0.25) -> None:
-        self._model = load_yolo(weights, "pose", device)
-        shape = getattr(self._model.model.model[-1], "kpt_shape", (0,))
-        if shape[0] != KEYPOINTS:
-            what = f"this pose model finds {shape[0]} keypoints, not COCO's {KEYPOINTS} of a person"
-            raise WeightsError(what, str(weights), "Give a person pose model, such as yolo11n-pose")
+        self.looks_at_once = LOOKS_AT_ONCE if device == "cpu" and torch.get_num_threads() > 1 else 1
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.looks_at_once):
+            self._idle.put(_person_model(weights, device))
         self._device, self._min_confidence = device, min_confidence
         self._tracker = self._new_tracker()
 
@@ -86,21 +97,37 @@ class PoseDetector:
         self._tracker = self._new_tracker()
 
     def detect(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
-        """Everybody in the next frame of the clip."""
-        result = predicted(
-            self._model,
-            cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR),  # numpy's reversal takes 20 ms at 1080x1920, this 1
-            self._device,
-            conf=min(WEAKEST_SCORE, self._min_confidence),
-            classes=[0],
-        )
-        found = result.boxes.cpu().numpy()
-        ids = {int(row[-1]): int(row[4]) for row in self._tracker.update(found)}
+        """Everybody in the next frame of the clip, known again."""
+        return self.follow(self.look(0, rgb))
+
+    def look(self, frame: int, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
+        """Everybody in a frame, in any thread; `frame` does not matter."""
+        model = self._idle.get()
+        try:
+            result = predicted(
+                model,
+                cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR),  # numpy's reversal takes 20 ms at 1080x1920, this 1
+                self._device,
+                conf=min(WEAKEST_SCORE, self._min_confidence),
+                classes=[0],
+            )
+        finally:
+            self._idle.put(model)
+        boxes, scores = result.boxes.xyxy.cpu().numpy(), result.boxes.conf.cpu().numpy()
         keypoints = result.keypoints.data.cpu().numpy().astype(np.float64)
+        return [_detection(boxes[i], keypoints[i], float(scores[i]), None) for i in range(len(boxes))]
+
+    def follow(self, people: list[Detection]) -> list[Detection]:
+        """With the tracker's numbers."""
+        rows = [[*person.box_px, person.score, 0] for person in people]
+        from ultralytics.engine.results import Boxes
+
+        found = Boxes(np.array(rows, np.float32).reshape(-1, 6), (1, 1))
+        ids = {int(row[-1]): int(row[4]) for row in self._tracker.update(found)}
         return [
-            _detection(found.xyxy[i], keypoints[i], float(found.conf[i]), ids.get(i))
-            for i in range(len(found))
-            if i in ids or found.conf[i] >= self._min_confidence
+            replace(person, track_id=ids.get(i))
+            for i, person in enumerate(people)
+            if i in ids or person.score >= self._min_confidence
         ]
 
     def _new_tracker(self) -> Any:
@@ -116,6 +143,15 @@ class PoseDetector:
                 fuse_score=True,
             )
         )
+
+
+def _person_model(weights: Path, device: str) -> Any:
+    model = load_yolo(weights, "pose", device)
+    shape = getattr(model.model.model[-1], "kpt_shape", (0,))
+    if shape[0] != KEYPOINTS:
+        what = f"this pose model finds {shape[0]} keypoints, not COCO's {KEYPOINTS} of a person"
+        raise WeightsError(what, str(weights), "Give a person pose model, such as yolo11n-pose")
+    return model
 
 
 def _detection(

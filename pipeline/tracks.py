@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from dancedepth.pipeline.config import TracksConfig
 from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.glimpses import BackgroundMotion, Glimpse, glimpse
 from dancedepth.pipeline.identities import find_people
-from dancedepth.pipeline.lookahead import ahead
+from dancedepth.pipeline.lookahead import ahead, side_by_side
 from dancedepth.pipeline.records import Frame, FrameSource, Observer, Track, Tracks
 from dancedepth.pipeline.threads import one_thread_an_operation
 from jaxtyping import Float, UInt8
@@ -41,9 +40,17 @@ def track_people(
     shifts: list[float] = []
     background = BackgroundMotion()
     detector.reset()
-    with one_thread_an_operation(), ahead(frames) as decoded, ahead(_detected(decoded, detector)) as looks:
+
+    def look(frame: Frame) -> tuple[Frame, list[Detection]]:
+        return frame, detector.look(frame.index, frame.rgb)
+
+    with (
+        one_thread_an_operation() as threads,
+        ahead(frames) as decoded,
+        side_by_side(look, decoded, min(threads, detector.looks_at_once)) as looks,
+    ):
         for frame, people_seen in looks:
-            detections = _marked(people_seen, frame.rgb, landmarks)
+            detections = _marked(detector.follow(people_seen), frame.rgb, landmarks)
             seen.append([glimpse(frame.index, frame.rgb, detection) for detection in detections])
             shifts.append(background.update(frame.rgb, detections))
             times_s.append(frame.time_s)
@@ -63,11 +70,6 @@ def track_people(
     tracks = tuple(_track(people.index(p) + 1, p, len(seen)) for p in kept)
     sharpness = _sharpness(chosen, len(seen))
     return Tracks(times, sharpness, np.array(shifts), tracks, kept.index(chosen), size)
-
-
-def _detected(frames: Iterable[Frame], detector: PersonDetector) -> Iterator[tuple[Frame, list[Detection]]]:
-    for frame in frames:
-        yield frame, detector.detect(frame.rgb)
 
 
 def _marked(

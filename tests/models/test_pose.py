@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from dancedepth.models.errors import WeightsError
 from dancedepth.models.pose import PoseDetector
 from dancedepth.models.weights import resolve
-from dancedepth.models.yolo import _import_quietly
+from dancedepth.models.yolo import _import_quietly, predicted
 
 LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_ANKLE, NOSE = 5, 6, 15, 0
 
@@ -102,11 +103,24 @@ def test_finds_the_person_and_keeps_the_number(detector: PoseDetector, real_fram
         assert y[NOSE] < y[LEFT_SHOULDER] < y[LEFT_ANKLE]
 
 
+def test_frames_looked_at_side_by_side_are_the_same(detector: PoseDetector, real_frames: list[np.ndarray]) -> None:
+    alone = [detector.look(0, rgb) for rgb in real_frames]
+    with ThreadPoolExecutor(2) as crew:
+        together = list(crew.map(lambda rgb: detector.look(0, rgb), real_frames))
+    assert all(len(one) == 1 for one in alone)
+    for before, after in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(before[0].keypoints_px, after[0].keypoints_px)
+
+
 def test_colours_arrive_in_the_networks_order(detector: PoseDetector, monkeypatch: pytest.MonkeyPatch) -> None:
     """ultralytics takes arrays as blue, green, red."""
     seen = []
-    predict = detector._model.predict
-    monkeypatch.setattr(detector._model, "predict", lambda image, **k: seen.append(image) or predict(image, **k))
+
+    def watched(model: object, bgr: np.ndarray, *rest: object, **options: object) -> object:
+        seen.append(bgr)
+        return predicted(model, bgr, *rest, **options)
+
+    monkeypatch.setattr("dancedepth.models.pose.predicted", watched)
     detector.detect(np.full((64, 64, 3), (200, 100, 50), np.uint8))
     assert seen[0][0, 0].tolist() == [50, 100, 200]
 
