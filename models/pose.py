@@ -67,8 +67,8 @@ class PersonDetector(Protocol):
     def reset(self) -> None:
         """Another clip begins."""
 
-    def look(self, frame: int, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
-        """Everybody in a frame, whoever they are; in any order of frames."""
+    def look(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
+        """Everybody in a frame, whoever they are; in any thread and order."""
 
     def follow(self, people: list[Detection]) -> list[Detection]:
         """Who they are, frame after frame in order; without those that were hardly seen, and continue no track."""
@@ -98,10 +98,10 @@ class PoseDetector:
 
     def detect(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
         """Everybody in the next frame of the clip, known again."""
-        return self.follow(self.look(0, rgb))
+        return self.follow(self.look(rgb))
 
-    def look(self, frame: int, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
-        """Everybody in a frame, in any thread; `frame` does not matter."""
+    def look(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
+        """Everybody in a frame, nobody known again."""
         model = self._idle.get()
         try:
             result = predicted(
@@ -119,9 +119,9 @@ class PoseDetector:
 
     def follow(self, people: list[Detection]) -> list[Detection]:
         """With the tracker's numbers."""
-        rows = [[*person.box_px, person.score, 0] for person in people]
         from ultralytics.engine.results import Boxes
 
+        rows = [[*person.box_px, person.score, 0] for person in people]
         found = Boxes(np.array(rows, np.float32).reshape(-1, 6), (1, 1))
         ids = {int(row[-1]): int(row[4]) for row in self._tracker.update(found)}
         return [
@@ -146,6 +146,7 @@ class PoseDetector:
 
 
 def _person_model(weights: Path, device: str) -> Any:
+    """Ultralytics' model, if it finds COCO's keypoints."""
     model = load_yolo(weights, "pose", device)
     shape = getattr(model.model.model[-1], "kpt_shape", (0,))
     if shape[0] != KEYPOINTS:

@@ -102,7 +102,8 @@ def _shift(this: _Look, following: _Look, window: Int[np.ndarray, "4"]) -> Float
     kept = np.where(inside[0][rows[:, None], columns, None], there[rows[:, None], columns], np.nan)
     x, y = (np.float32(columns) + kept[..., 0], np.float32(rows)[:, None] + kept[..., 1])
     returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e6, 1e6))
-    kept[np.hypot(*(kept + returned).transpose(2, 0, 1)) > RETURN_PX] = np.nan
+    off = kept + returned
+    kept[np.hypot(off[..., 0], off[..., 1]) > RETURN_PX] = np.nan
     shifts: np.ndarray = kept.transpose(2, 0, 1) * np.array([[[(right - left) / width]], [[(bottom - top) / height]]])
     return shifts
 

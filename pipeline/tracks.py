@@ -42,7 +42,7 @@ def track_people(
     detector.reset()
 
     def look(frame: Frame) -> tuple[Frame, list[Detection]]:
-        return frame, detector.look(frame.index, frame.rgb)
+        return frame, detector.look(frame.rgb)
 
     with (
         one_thread_an_operation() as threads,

@@ -104,9 +104,9 @@ def test_finds_the_person_and_keeps_the_number(detector: PoseDetector, real_fram
 
 
 def test_frames_looked_at_side_by_side_are_the_same(detector: PoseDetector, real_frames: list[np.ndarray]) -> None:
-    alone = [detector.look(0, rgb) for rgb in real_frames]
+    alone = [detector.look(rgb) for rgb in real_frames]
     with ThreadPoolExecutor(2) as crew:
-        together = list(crew.map(lambda rgb: detector.look(0, rgb), real_frames))
+        together = list(crew.map(detector.look, real_frames))
     assert all(len(one) == 1 for one in alone)
     for before, after in zip(alone, together, strict=True):
         np.testing.assert_array_equal(before[0].keypoints_px, after[0].keypoints_px)

@@ -67,10 +67,12 @@ class Stage:
         self.count = len(people[0].ids)
         self.info = VideoInfo(Path("stage.mp4"), WIDTH, HEIGHT, 12.0, self.count / 12, 0, "none", None)
         self.expected_frames: int | None = self.count
+        self.shown: list[np.ndarray] = []
         wall = np.random.default_rng(0).integers(60, 250, (HEIGHT // 6, 4 * WIDTH // 6, 3), dtype=np.uint8)
         self.wall = cv2.resize(wall, (4 * WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
 
     def __iter__(self) -> Iterator[Frame]:
+        self.shown.clear()
         for index in range(self.count):
             left = round(index * self.shift_px)
             image = self.wall[:, left : left + WIDTH].copy()
@@ -78,6 +80,7 @@ class Stage:
                 person.paint(image, index)
             if index in self.blurred:
                 image = cv2.GaussianBlur(image, (0, 0), 3)
+            self.shown.append(image)
             yield Frame(index, index / 12, image)
 
 
@@ -92,7 +95,8 @@ class Knowing:
     def reset(self) -> None:
         self.followed = 0
 
-    def look(self, frame: int, rgb: np.ndarray) -> list[Detection]:
+    def look(self, rgb: np.ndarray) -> list[Detection]:
+        frame = next(index for index, image in enumerate(self.stage.shown) if image is rgb)
         found = [person.detection(frame) for person in self.stage.people]
         return [replace(detection, track_id=None) for detection in found if detection is not None]
 
