@@ -98,9 +98,9 @@ def _shift(this: _Look, following: _Look, window: Int[np.ndarray, "4"]) -> Float
     first, second = pictures
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there, back = (search.calc(a, b, np.empty(0, np.float32)) for a, b in ((first, second), (second, first)))
-    rows, columns = _middles(height), _middles(width)
-    kept = np.where(inside[0][rows[:, None], columns, None], there[rows[:, None], columns], np.nan)
-    x, y = (np.float32(columns) + kept[..., 0], np.float32(rows)[:, None] + kept[..., 1])
+    at = np.ix_(_middles(height), _middles(width))
+    kept = np.where(inside[0][at][..., None], there[at], np.nan)
+    y, x = (middles.astype(np.float32) + kept[..., axis] for middles, axis in zip(at, (1, 0), strict=True))
     returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e6, 1e6))
     off = kept + returned
     kept[np.hypot(off[..., 0], off[..., 1]) > RETURN_PX] = np.nan
