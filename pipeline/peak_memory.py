@@ -10,7 +10,7 @@ import psutil
 SAMPLE_S = 0.25
 """A stage's working set stands for longer than this."""
 SAMPLES_A_CENSUS = 4
-"""Children are looked for in every so-manieth sample: psutil reads the whole system's processes for that, 10 ms."""
+"""Children are looked for in every so-manieth sample: psutil reads the whole system's processes for that, 2 ms."""
 
 
 class PeakMemory:

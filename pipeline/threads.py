@@ -16,8 +16,7 @@ MOST_WORKERS = 8
 def one_thread_an_operation() -> Iterator[int]:
     """Within, torch and OpenCV compute each operation in the thread that asks for it.
 
-    Operations on one frame are too small to share: two threads took 1.3 to 5 times one's processor time. OpenCV's
-    optical flow also comes out the same whatever the machine has: its threads end patches where their stripes do.
+    Operations on one frame are too small to share: two threads took 1.3 to 5 times one's processor time.
 
     Returns:
         How many threads an operation had before, at most `MOST_WORKERS`: so many frames may be worked on at once.
