@@ -19,6 +19,8 @@ from jaxtyping import Float, UInt8
 
 KEYPOINTS = 17
 """COCO's, in its order: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles; the left one first."""
+LOOKS_AT_ONCE = 2
+"""Frames that a processor looks at side by side, each with a model of its own: ultralytics' take one at a time."""
 TRUNK = (5, 6, 11, 12)
 """Shoulders and hips."""
 SURE = 0.5
@@ -52,10 +54,6 @@ class Detection:
             return 0.0
         up = self.keypoints_px[list(TRUNK[:2])].mean(axis=0) - self.keypoints_px[list(TRUNK[2:])].mean(axis=0)
         return math.atan2(up[0], -up[1])
-
-
-LOOKS_AT_ONCE = 2
-"""Frames that a processor looks at side by side, each with a model of its own: ultralytics' take one at a time."""
 
 
 class PersonDetector(Protocol):

@@ -62,7 +62,7 @@ class MattesConfig:
     segmenter: str = "rvm"
     """`rvm` (Robust Video Matting), or a segmentation model of ultralytics by name or path, such as `yolo11n-seg`."""
     work_side_px: int = 1024
-    """The longer side of the image that the segmenter sees."""
+    """The longer side of the image that the segmenter sees, or a little less, where reducing to that is quicker."""
 
     def __post_init__(self) -> None:
         _require(128 <= self.work_side_px <= 4096, "--matte-size", "a working size lies between 128 and 4096 pixels")
