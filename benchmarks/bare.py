@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import torch
 import typer
+from dancedepth.models.close_up import CloseUp, close_up
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.inputs import NetworkInput, prepare_input, stack_inputs
 from dancedepth.pipeline.config import FramesConfig, RunConfig
@@ -47,40 +48,49 @@ def bare_inference(video: Path, run: Path, fps: float, device: str) -> dict[str,
     side = config.mattes.work_side_px
     found["matting"] = _median(matting.alpha, [_within(rgb, side) for rgb in pictures])
     net = ready.depth_networks()
-    batches = _batches(_inputs(frames, RunFolder(run), ready, net), FRAMES_A_BATCH[device])
-    taken = _median(lambda given: _depths(net, given), batches)
-    each = len(batches[0].alpha)
+    looks = _looks(frames, RunFolder(run), ready, net)
+    each = min(FRAMES_A_BATCH[device], len(looks))
+    batches = [looks[k : k + each] for k in range(0, len(looks) - each + 1, each)]
+    taken = _median(lambda batch: _depths(net, *batch), [_stacked(batch) for batch in batches])
     return {**found, "depths": Seconds(taken.wall / each, taken.cpu / each)}
 
 
-def _depths(net: HDNet, given: NetworkInput) -> None:
-    net.infer(given)
-    if given.alpha.is_cuda:
+@dataclass(frozen=True)
+class _Look:
+    """What the run has given the depth networks of one frame."""
+
+    whole: NetworkInput
+    head: CloseUp | None
+
+
+def _depths(net: HDNet, whole: NetworkInput, heads: NetworkInput | None) -> None:
+    net.infer(whole)
+    if heads is not None:
+        net.infer_head(heads)
+    if whole.alpha.is_cuda:
         torch.cuda.synchronize()
 
 
-def _inputs(frames: Sequence[Frame], run: RunFolder, ready: Ingredients, net: HDNet) -> list[NetworkInput]:
-    """What the run has given the depth networks, anew."""
+def _stacked(looks: Sequence[_Look]) -> tuple[NetworkInput, NetworkInput | None]:
+    heads = [look.head.given for look in looks if look.head is not None]
+    return stack_inputs([look.whole for look in looks]), stack_inputs(heads) if heads else None
+
+
+def _looks(frames: Sequence[Frame], run: RunFolder, ready: Ingredients, net: HDNet) -> list[_Look]:
+    """Of all frames, anew."""
     motion, body = read_motion(run.motion), ready.body()
     rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
-    indices = set(run.image_indices("depth"))
-    found = [
-        prepare_input(
-            torch.tensor(frame.rgb, device=body.device),
-            torch.tensor(read_mask(run.mask(frame.index)), device=body.device),
-            posed_body(motion, frame.index, body, rest),
-            motion.camera,
-            net.size,
-        )
-        for frame in frames
-        if frame.index in indices
-    ]
-    return [one[0] for one in found if one is not None]
-
-
-def _batches(inputs: list[NetworkInput], at_once: int) -> list[NetworkInput]:
-    size = min(at_once, len(inputs))
-    return [stack_inputs(inputs[k : k + size]) for k in range(0, len(inputs) - size + 1, size)]
+    indices, looks = set(run.image_indices("depth")), []
+    for frame in (frame for frame in frames if frame.index in indices):
+        rgb = torch.tensor(frame.rgb, device=body.device)
+        alpha = torch.tensor(read_mask(run.mask(frame.index)), device=body.device)
+        posed = posed_body(motion, frame.index, body, rest)
+        found = prepare_input(rgb, alpha, posed, motion.camera, net.size)
+        if found is not None:
+            taught = net.head_net is not None
+            head = close_up(rgb, alpha, posed, motion.camera, net.head_size, found[1]) if taught else None
+            looks.append(_Look(found[0], head))
+    return looks
 
 
 def _within(rgb: np.ndarray, side_px: int) -> np.ndarray:

@@ -31,17 +31,19 @@ PRESETS = ("small", "base")
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one frame through both networks."""
+    """Of one frame through all networks."""
 
     preset: str
     device: str
     threads: int
     size: tuple[int, int]
     """Width and height."""
+    head_size: tuple[int, int]
+    """Of the second look, at the head."""
     at_once: int
     """Frames in a batch."""
     parameters_m: float
-    """Millions, of both networks."""
+    """Millions, of all networks."""
     fastest_ms: float
     median_ms: float
     cpu_ms: float
@@ -68,12 +70,13 @@ def costs(devices: Sequence[str], repeats: int) -> Iterator[Cost]:
 
 def cost(preset: str, device: str, at_once: int, repeats: int) -> Cost:
     """One batch, again and again."""
-    net = HDNet(preset).to(device).to(memory_format=torch.channels_last).eval()
-    given = stack_inputs([drawn(net.size)] * at_once).to(device)
+    net = HDNet(preset, head=True).to(device).to(memory_format=torch.channels_last).eval()
+    given, heads = (stack_inputs([drawn(size)] * at_once).to(device) for size in (net.size, net.head_size))
     taken, used = [], []
     for _ in range(WARM_UP + repeats):
         started, before = time.perf_counter(), time.process_time()
         net.infer(given)
+        net.infer_head(heads)
         if device == "cuda":
             torch.cuda.synchronize()
         taken.append(MS_PER_S * (time.perf_counter() - started) / at_once)
@@ -81,7 +84,7 @@ def cost(preset: str, device: str, at_once: int, repeats: int) -> Cost:
     millions = sum(p.numel() for p in net.parameters()) / 1e6
     measured, mean = taken[WARM_UP:], statistics.mean(used[WARM_UP:])
     threads, median = torch.get_num_threads(), statistics.median(measured)
-    return Cost(preset, device, threads, net.size, at_once, millions, min(measured), median, mean)
+    return Cost(preset, device, threads, net.size, net.head_size, at_once, millions, min(measured), median, mean)
 
 
 def drawn(size: tuple[int, int]) -> NetworkInput:
@@ -98,7 +101,11 @@ def show(found: Sequence[Cost]) -> None:
     table = Table("depth networks", "device", "input", "at once", "parameters", "fastest", "median", "processors")
     for one in found:
         amounts = (one.fastest_ms, one.median_ms, one.cpu_ms)
-        facts = (f"{one.size[0]}x{one.size[1]}", str(one.at_once), f"{one.parameters_m:.1f} M")
+        facts = (
+            " + ".join(f"{w}x{h}" for w, h in (one.size, one.head_size)),
+            str(one.at_once),
+            f"{one.parameters_m:.1f} M",
+        )
         table.add_row(one.preset, f"{one.device} ({one.threads} threads)", *facts, *(f"{v:.0f} ms" for v in amounts))
     Console().print(table)
 

@@ -62,7 +62,7 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> tuple[HDNet,
     provenance = Provenance(**json.loads(said["provenance"]))
     if provenance.preset not in PRESETS:
         raise WeightsError(f"there is no network of preset {provenance.preset!r}", str(path), remedy)
-    net = HDNet(provenance.preset)
+    net = HDNet(provenance.preset, head=any(name.startswith("head_net.") for name in tensors))
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:

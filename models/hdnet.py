@@ -38,12 +38,14 @@ class Preset:
     """Residual blocks at each of these on the way down; one less, but at least one, on the way up."""
     full_width: int
     """Channels at full size."""
+    head_size: tuple[int, int]
+    """Width and height of what is seen of the head from nearer."""
 
 
 PRESETS = {
-    "tiny": Preset((64, 96), (8, 16), (1, 1), 8),
-    "small": Preset((208, 320), (24, 48, 96, 128), (1, 1, 2, 2), 12),
-    "base": Preset((512, 768), (64, 128, 256, 320, 320), (2, 2, 3, 4, 4), 32),
+    "tiny": Preset((64, 96), (8, 16), (1, 1), 8, (32, 32)),
+    "small": Preset((208, 320), (24, 48, 96, 128), (1, 1, 2, 2), 12, (128, 128)),
+    "base": Preset((512, 768), (64, 128, 256, 320, 320), (2, 2, 3, 4, 4), 32, (256, 256)),
 }
 """`tiny` is for tests."""
 
@@ -68,13 +70,14 @@ class Prediction:
 
 
 class HDNet(nn.Module):
-    """Both networks."""
+    """Normals and depth of a whole person and, if that was taught, normals of the head from nearer."""
 
-    def __init__(self, preset: str) -> None:
+    def __init__(self, preset: str, head: bool = False) -> None:
         super().__init__()
-        self.preset, self.size = preset, PRESETS[preset].size
+        self.preset, self.size, self.head_size = preset, PRESETS[preset].size, PRESETS[preset].head_size
         self.normal_net = NormalNet(PRESETS[preset])
         self.depth_net = DepthNet(PRESETS[preset])
+        self.head_net = NormalNet(PRESETS[preset]) if head else None
 
     def forward(self, given: NetworkInput) -> Prediction:
         """Network space in, network space out; the depth network takes the normals as they are."""
@@ -95,6 +98,20 @@ class HDNet(nn.Module):
         normals, depth = said.normals.float(), said.depth.float() + given.root_depth
         depth = integrate_normals(depth, normals, person_mask(given), given.rays) - given.root_depth
         return Prediction(normals, said.normal_scale.float(), depth, said.depth_scale.float())
+
+    @torch.inference_mode()
+    def infer_head(self, given: NetworkInput) -> Float[Tensor, "b 3 h w"]:
+        """For use, as `infer`: the normals of heads seen from nearer.
+
+        Raises:
+            ValueError: these networks were not taught any.
+        """
+        if self.head_net is None:
+            raise ValueError("these networks have none for heads")
+        device = next(self.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
+            normals, _ = self.head_net(given.to(device))
+        return normals.float()
 
 
 class NormalNet(nn.Module):

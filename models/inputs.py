@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import torch
+from dancedepth.models.body import SKIN_VERTICES
 from dancedepth.models.body_maps import render_body
-from dancedepth.models.geometry import Camera, pixel_rays
+from dancedepth.models.geometry import Camera, pixel_rays, project
 from dancedepth.models.kernels import has_numba
+from dancedepth.models.raster import NEAR_M
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
@@ -20,6 +22,10 @@ MARGIN = 0.06
 """Free border around the matte on each side, as a share of the crop."""
 OPAQUE = 0.5
 """Alpha from which a pixel counts as the person's."""
+HEAD_SHARE = 0.135
+"""What belongs to the head at rest: this share of the height, from the crown down to the chin."""
+HEAD_ROOM = 1.6
+"""The window around a head is wider than the body's head by this: hair is about it, and a neck below."""
 LEAST_CROP_PX = 48
 """A crop is never lower than this in the image: smaller people are seen with more around them."""
 
@@ -97,8 +103,7 @@ def prepare_input(
     crop = crop_around(alpha, camera, size)
     if crop is None:
         return None
-    cut = cut_loop if rgb.device.type == "cpu" and has_numba() else cut_tensors
-    matted = cut(rgb, alpha, crop)
+    matted = cut_out(rgb, alpha, crop)
     return network_input(matted[:3], matted[3:], body, crop.camera), crop
 
 
@@ -115,6 +120,24 @@ def crop_around(alpha: UInt8[Tensor, "h w"], camera: Camera, size: tuple[int, in
     width, height = units * unit_w, units * unit_h
     x, y = (left + right - width) // 2, (top + bottom - height) // 2
     return Crop(x, y, width, height, camera.crop(x, y, width, height).resized(*size))
+
+
+def head_crop(body: PosedBody, camera: Camera, size: tuple[int, int]) -> Crop | None:
+    """The window around the fitted body's head; None where that lies outside the image or behind the camera."""
+    height_m = body.rest_vertices[:SKIN_VERTICES, 2]
+    head = body.vertices_cam[:SKIN_VERTICES][height_m > height_m.max() - HEAD_SHARE * body.height_m]
+    if float(head[:, 2].min()) < NEAR_M:
+        return None
+    seen = project(head, camera)
+    low, high = seen.amin(dim=0), seen.amax(dim=0)
+    (x, y), side = (((low + high) / 2).tolist()), HEAD_ROOM * float((high - low).max())
+    if not (0 < x < camera.width and 0 < y < camera.height):
+        return None
+    unit_w, unit_h = _ratio(size)
+    units = int(side / min(unit_w, unit_h)) + 1
+    width, height = units * unit_w, units * unit_h
+    left, top = round(x - width / 2), round(y - height / 2)
+    return Crop(left, top, width, height, camera.crop(left, top, width, height).resized(*size))
 
 
 def network_input(
@@ -176,16 +199,22 @@ def extend_outwards(values: Float[Tensor, "b c h w"], known: Float[Tensor, "b 1 
     return torch.where(known > 0, values, grown)
 
 
+def cut_out(rgb: UInt8[Tensor, "h w 3"], alpha: UInt8[Tensor, "h w"], crop: Crop) -> Float[Tensor, "4 n m"]:
+    """A window of the image at the network's size, its colours times alpha; black beyond the image's borders."""
+    cut = cut_loop if rgb.device.type == "cpu" and has_numba() else cut_tensors
+    return cut(rgb, alpha, crop)
+
+
 def cut_loop(rgb: UInt8[Tensor, "h w 3"], alpha: UInt8[Tensor, "h w"], crop: Crop) -> Float[Tensor, "4 n m"]:
     """What `cut_tensors` does, on a processor that has Numba: in a quarter of the time."""
-    from dancedepth.models.cut_kernel import cut_out
+    from dancedepth.models.cut_kernel import cut_out as cut
 
     size = (crop.camera.height, crop.camera.width)
-    return torch.from_numpy(cut_out(rgb.numpy(), alpha.numpy(), crop.top, crop.left, (crop.height, crop.width), size))
+    return torch.from_numpy(cut(rgb.numpy(), alpha.numpy(), crop.top, crop.left, (crop.height, crop.width), size))
 
 
 def cut_tensors(rgb: UInt8[Tensor, "h w 3"], alpha: UInt8[Tensor, "h w"], crop: Crop) -> Float[Tensor, "4 n m"]:
-    """A window of the image at the network's size, its colours times alpha; black beyond the image's borders.
+    """The same on any device.
 
     One channel after the other: memory that is new costs more than the arithmetic.
     """

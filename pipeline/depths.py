@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, RestBody
 from dancedepth.models.body_maps import render_body
+from dancedepth.models.close_up import CloseUp, close_up, look_closer
 from dancedepth.models.geometry import Camera
 from dancedepth.models.hdnet import HDNet, person_mask
 from dancedepth.models.inputs import Crop, NetworkInput, PosedBody, prepare_input, stack_inputs
@@ -94,6 +95,7 @@ class _Prepared:
     crop: Crop
     posed: PosedBody
     matte: UInt8[Tensor, "h w"]
+    head: CloseUp | None
 
 
 def _seen(
@@ -108,11 +110,22 @@ def _seen(
     if not prepared:
         return []
     said = net.infer(stack_inputs([one.given for one in prepared]))
-    images = []
+    found = []
     for row, one in enumerate(prepared):
         maps = (said.depth[row], said.normals[row], said.confidence[row], person_mask(one.given)[0])
-        images.append(_images(one.index, paste_back(*maps, one.crop, one.posed, one.matte)))
-    return images
+        found.append(paste_back(*maps, one.crop, one.posed, one.matte))
+    _look_closer(prepared, found, net)
+    return [_images(one.index, geometry) for one, geometry in zip(prepared, found, strict=True)]
+
+
+def _look_closer(prepared: list[_Prepared], found: list[Geometry], net: HDNet) -> None:
+    """At the heads, all at once."""
+    heads = [(one.head, one, geometry) for one, geometry in zip(prepared, found, strict=True) if one.head is not None]
+    if not heads:
+        return
+    normals = net.infer_head(stack_inputs([head.given for head, *_ in heads]))
+    for row, (head, one, geometry) in enumerate(heads):
+        look_closer(geometry, normals[row], head, one.posed, one.matte)
 
 
 def _prepared(
@@ -122,7 +135,10 @@ def _prepared(
     device = next(net.parameters()).device
     matte, rgb = torch.tensor(alpha, device=device), torch.tensor(frame.rgb, device=device)
     found = prepare_input(rgb, matte, posed, camera, net.size)
-    return None if found is None else _Prepared(frame.index, *found, posed, matte)
+    if found is None:
+        return None
+    head = close_up(rgb, matte, posed, camera, net.head_size, found[1]) if net.head_net is not None else None
+    return _Prepared(frame.index, *found, posed, matte, head)
 
 
 def _images(index: int, found: Geometry) -> _Images:

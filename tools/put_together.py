@@ -1,7 +1,7 @@
 """Maintainers' weights from two trainings: the normal network of one, the depth network of the other, scored together.
 
     python tools/put_together.py NORMALS.safetensors DEPTH.safetensors CONFIG.toml OUT.safetensors --people DIR
-        [--share 0.5] [--wardrobe DIR --mocap DIR]
+        [--head HEAD.safetensors] [--share 0.5] [--wardrobe DIR --mocap DIR]
 
 CONFIG is the first training's; its validation people are made if they are not in DIR. For when a training makes one of
 the networks better and the other worse: the depth network takes the other's normals as they come. With a share, where
@@ -30,6 +30,7 @@ def put_together(
     config: Annotated[Path, typer.Argument(help="The config of the first.")],
     out: Annotated[Path, typer.Argument(help="Where to.")],
     people: Annotated[Path, typer.Option(help="Where made-up people are kept.")],
+    head: Annotated[Path | None, typer.Option(help="Weights whose network for heads is taken.")] = None,
     share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the second's depth network in the mean.")] = 1.0,
     wardrobe: Annotated[Path | None, typer.Option(help="The training's.")] = None,
     mocap: Annotated[Path | None, typer.Option(help="The training's.")] = None,
@@ -42,6 +43,11 @@ def put_together(
     net.depth_net.load_state_dict(
         {name: own[name].lerp(new, share) for name, new in other.depth_net.state_dict().items()}
     )
+    if head is not None:
+        heads, taught = load_weights(head)
+        if heads.head_net is None:
+            raise SystemExit(f"{head} holds no network for heads")
+        net.head_net = heads.head_net
     folder = PeopleFolder(people, settings.data, settings.preset, cache_folder())
     try:
         folder.request(list(validation_seeds(settings)))
@@ -51,6 +57,8 @@ def put_together(
         folder.close()
     whose = "is" if share == 1 else f"has {share:g} of that"
     data = f"{made.data}; the depth network {whose} of {before.steps} steps of seed {before.seed}"
+    if head is not None:
+        data += f"; the network for heads is of {taught.steps} steps of seed {taught.seed}"
     save_weights(out, net, replace(made, data=data, scores=asdict(scores)))
     typer.echo(f"normals {scores.normals_deg:.2f} deg, depth {scores.depth_mm:.1f} mm")
 

@@ -12,7 +12,7 @@ from dancedepth.models.hdnet import PRESETS
 from dancedepth.pipeline.errors import UsageError
 
 OPTIMIZERS = ("adamw", "muon")
-NETWORKS = ("both", "normals", "depth")
+NETWORKS = ("both", "normals", "depth", "head")
 
 
 def _require(condition: bool, option: str, what: str) -> None:
@@ -49,6 +49,8 @@ class DataConfig:
     """Whether clothes have folds that are finer than their meshes, drawn with them (`synthesis/folds.py`)."""
     long_wear: bool = False
     """Whether some wear dresses, coats and loose sleeves."""
+    heads: bool = False
+    """Whether the pictures are of heads from nearer, as `networks = "head"` is taught with."""
     workers: int = 2
     """Processes that make people up; 0: the training itself does, when it needs them."""
 
@@ -159,7 +161,8 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     networks: str = "both"
-    """`both`, or `normals` or `depth`: the other stays as it is, and a step takes half the time."""
+    """`both`, or `normals` or `depth`: the other stays as it is, and a step takes half the time; or `head`, the normal
+    network that sees heads from nearer, which begins as the other one."""
     init: str | None = None
     """Weights to start from, a file that `dancedepth train` wrote; None: untaught networks."""
     videos: VideosConfig = field(default_factory=VideosConfig)
@@ -169,6 +172,11 @@ class TrainConfig:
         _require(self.steps >= 1 and self.batch >= 1, "steps", "steps and batch are 1 or more")
         _require(self.optimizer in OPTIMIZERS, "optimizer", f"there is {' and '.join(OPTIMIZERS)}")
         _require(self.networks in NETWORKS, "networks", f"there is {', '.join(NETWORKS)}")
+        _require(
+            self.data.heads == (self.networks == "head"),
+            "data.heads",
+            'heads are what networks = "head" is taught with',
+        )
         _require(0 <= self.ema < 1, "ema", "the average keeps a share between 0 and 1")
         _require(0 <= self.seed < 1000, "seed", "a training's seed lies between 0 and 999")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -117,18 +118,17 @@ class _Training:
     ) -> None:
         self.fabric, self.config, self.out, self.people, self.observer = fabric, config, out, people, observer
         self.schedule = Schedule(config, fabric.world_size)
-        net = HDNet(config.preset).to(memory_format=torch.channels_last)
         taught = taught_networks(config)
-        if taught is not None:
-            net.load_state_dict(taught.state_dict())
+        net = _beginning(config, taught).to(memory_format=torch.channels_last)
         self.lessons = VideoLessons(clips, config, fabric, taught)
-        self.average = HDNet(config.preset).to(fabric.device).to(memory_format=torch.channels_last)
-        self.average.load_state_dict(net.state_dict())
-        net.normal_net.requires_grad_(config.networks != "depth")
-        net.depth_net.requires_grad_(config.networks != "normals")
+        self.average = deepcopy(net).to(fabric.device)
+        net.normal_net.requires_grad_(config.networks in ("both", "normals"))
+        net.depth_net.requires_grad_(config.networks in ("both", "depth"))
+        if net.head_net is not None:
+            net.head_net.requires_grad_(config.networks == "head")
         optimizer = optimizer_for(net, config)
         self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.net, self.optimizer = fabric.setup(_Flat(net, config.networks != "normals"), optimizer)
+        self.net, self.optimizer = fabric.setup(_Flat(net, config.networks), optimizer)
         self.step = 0
         self.scores: Scores | None = None
         self.diary = Diary(out, enabled=fabric.is_global_zero)
@@ -175,7 +175,7 @@ class _Training:
         return StepLosses(parts, lesson, total.detach())
 
     def _predict(self, given: NetworkInput) -> Prediction:
-        return Prediction(*self.net(*(getattr(given, f.name) for f in fields(NetworkInput))))
+        return Prediction(*self.net(*_maps(given)))
 
     def _batches(self) -> Iterator[Batch]:
         steps = Steps(self.config, self.step, self.fabric.global_rank, self.fabric.world_size)
@@ -198,7 +198,7 @@ class _Training:
             for number, batch in enumerate(validation_batches(self.people, self.config)):
                 ready = batch.to(self.fabric.device)
                 with self.fabric.autocast():
-                    said = self.average(ready.given)
+                    said = Prediction(*_Flat(self.average, _judged(self.config))(*_maps(ready.given)))
                 scores.append(scores_of(said, ready))
                 if number < 2:
                     self.diary.pictures(self.step, number, said, ready)
@@ -256,21 +256,42 @@ class _Training:
 class _Flat(nn.Module):
     """The networks with tensors in and out, as Fabric and DDP want them; records stay outside.
 
-    Without depth, the depth is the given body's.
+    Without depth (`normals`, `head`), the depth is the given body's.
     """
 
-    def __init__(self, net: HDNet, with_depth: bool) -> None:
+    def __init__(self, net: HDNet, networks: str) -> None:
         super().__init__()
-        self.net, self.with_depth = net, with_depth
+        self.net, self.networks = net, networks
 
     def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
         """The fields of `NetworkInput` to those of `Prediction`."""
         given = NetworkInput(*maps)
-        if not self.with_depth:
-            normals, normal_scale = self.net.normal_net(given)
-            return normals, normal_scale, given.body_offset, torch.zeros_like(given.body_offset)
-        said = self.net(given)
-        return said.normals, said.normal_scale, said.depth, said.depth_scale
+        if self.networks in ("both", "depth"):
+            said = self.net(given)
+            return said.normals, said.normal_scale, said.depth, said.depth_scale
+        head = self.net.head_net if self.networks == "head" else None
+        normals, normal_scale = (head or self.net.normal_net)(given)
+        return normals, normal_scale, given.body_offset, torch.zeros_like(given.body_offset)
+
+
+def _judged(config: TrainConfig) -> str:
+    """What validation looks at: whole people with all that there is, heads with their own network."""
+    return "head" if config.networks == "head" else "both"
+
+
+def _maps(given: NetworkInput) -> tuple[Tensor, ...]:
+    return tuple(getattr(given, f.name) for f in fields(NetworkInput))
+
+
+def _beginning(config: TrainConfig, taught: HDNet | None) -> HDNet:
+    """Untaught networks, or those given; a network for heads begins as the one for whole people."""
+    known = taught is not None and taught.head_net is not None
+    net = HDNet(config.preset, head=known or config.networks == "head")
+    if taught is not None:
+        net.load_state_dict(taught.state_dict(), strict=False)
+    if net.head_net is not None and not known:
+        net.head_net.load_state_dict(net.normal_net.state_dict())
+    return net
 
 
 def _claim(config: TrainConfig, out: Path, fabric: Fabric) -> None:

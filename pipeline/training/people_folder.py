@@ -19,7 +19,7 @@ from dancedepth.pipeline.errors import StorageError
 from dancedepth.pipeline.training.config import DataConfig
 from dancedepth.pipeline.training.people import draw_person
 from dancedepth.pipeline.training.sample_files import write_samples
-from dancedepth.pipeline.training.views import draw_view
+from dancedepth.pipeline.training.views import draw_head, draw_view
 
 FORMAT = 2
 """Grows when what a seed draws changes."""
@@ -36,7 +36,8 @@ class PeopleFolder:
     """
 
     def __init__(self, root: Path, config: DataConfig, preset: str, body_folder: Path) -> None:
-        self._config, self._size, self._body_folder = config, PRESETS[preset].size, body_folder
+        self._config, self._body_folder = config, body_folder
+        self._size = PRESETS[preset].head_size if config.heads else PRESETS[preset].size
         self._folder = root / _key(config, self._size)
         self._pool: ProcessPoolExecutor | None = None
         self._making: dict[int, Future[None]] = {}
@@ -98,7 +99,8 @@ def make_person(config: DataConfig, size: tuple[int, int], body_folder: Path, se
     body = load_body(body_folder)
     person = draw_person(body, config, seed)
     generator = torch.Generator().manual_seed(seed + 1)
-    views = [draw_view(body, person, k, size, config.fit_error, generator) for k in range(config.views)]
+    draw = draw_head if config.heads else draw_view
+    views = [draw(body, person, k, size, config.fit_error, generator) for k in range(config.views)]
     write_samples(path, views)
 
 
@@ -120,6 +122,8 @@ def _leave_with_parent() -> None:
 def _key(config: DataConfig, size: tuple[int, int]) -> str:
     decisive = {k: v for k, v in asdict(config).items() if k not in ("people", "fresh_people", "workers")}
     decisive.pop("validation_people")
+    if not config.heads:
+        decisive.pop("heads")  # people of before there were heads keep their folder
     for folder in ("wardrobe", "mocap"):
         decisive[folder] = decisive[folder] and Path(decisive[folder]).name
     text = json.dumps([FORMAT, size, decisive], sort_keys=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from dancedepth.models.body import BodyModel, skin_points
 from dancedepth.models.geometry import Camera
-from dancedepth.models.inputs import MARGIN, PosedBody, body_maps
+from dancedepth.models.inputs import MARGIN, PosedBody, body_maps, head_crop
 from dancedepth.pipeline.synthesis.render import Picture, Renderer
 from dancedepth.pipeline.synthesis.room import Backdrop, Light, Room
 from dancedepth.pipeline.synthesis.rotations import about
@@ -22,6 +22,10 @@ DISTANCE_M = (1.5, 6.5)
 CAMERA_HEIGHT_M = (0.3, 2.1)
 ASIDE_RAD, ABOVE_RAD, ROLL_RAD = 0.22, 0.15, 0.04
 """Standard deviations of how far the camera looks past the person, and of how crooked it is held."""
+FINE = 16
+"""Heads are looked for in a picture of the person with so many times the network's pixels a side."""
+HEAD_ZOOM, HEAD_SHIFT = 0.08, 0.03
+"""Standard deviations of how differently a head's window lies, as a share of its side."""
 CUT_OFF = 0.15
 """Share of the pictures in which the image ends somewhere across the legs."""
 
@@ -49,21 +53,62 @@ def draw_view(
 ) -> Sample:
     """The person in pose `index` from somewhere, at the network's width and height."""
     poses = person.world_from_rest[index]
-    points = skin_points(person.dressed.vertices, person.dressed.skin_weights, person.dressed.skin_bones, poses[None])
-    view = _view(points[0], size, generator)
-    renderer = Renderer(person.dressed, view, _Plain(generator))
-    cam_from_rest = view.cam_from_world @ poses
-    picture = renderer.render(cam_from_rest)
+    view = _view(_dressed(person, poses), size, generator)
+    room = _Plain(generator)
+    picture = Renderer(person.dressed, view, room).render(view.cam_from_world @ poses)
+    given = _misfitted(body, person, view.cam_from_world @ poses, fit_error, generator)
+    return _cut_off(_sample(picture, given, view.camera), generator)
+
+
+def draw_head(
+    body: BodyModel, person: Person, index: int, size: tuple[int, int], fit_error: float, generator: Generator
+) -> Sample:
+    """The person's head in pose `index`, in the window in which a run would look at it."""
+    poses = person.world_from_rest[index]
+    far = _view(_dressed(person, poses), size, generator)
+    given = _misfitted(body, person, far.cam_from_world @ poses, fit_error, generator)
+    whole = far.camera.resized(*(FINE * side for side in size))
+    crop = head_crop(given, whole, size)
+    camera = far.camera if crop is None else _loosely(crop.camera, generator)
+    view = View(camera, far.cam_from_world)
+    picture = Renderer(person.dressed, view, _Plain(generator)).render(view.cam_from_world @ poses)
+    return _sample(picture, given, camera)
+
+
+def _dressed(person: Person, poses: Float[Tensor, "j 4 4"]) -> Float[Tensor, "v 3"]:
+    dressed = person.dressed
+    return skin_points(dressed.vertices, dressed.skin_weights, dressed.skin_bones, poses[None])[0]
+
+
+def _misfitted(
+    body: BodyModel, person: Person, cam_from_rest: Float[Tensor, "j 4 4"], fit_error: float, generator: Generator
+) -> PosedBody:
+    """The body as the networks are given it."""
     fitted = misfit(body, person.rest, person.phenotype, cam_from_rest, generator, fit_error)
     head = torch.cat((fitted.rest.bone_poses[0, :3, 3], torch.ones(1)))
-    given = PosedBody(
+    return PosedBody(
         vertices_cam=body.skin(fitted.rest.vertices, fitted.cam_from_rest[None])[0],
         rest_vertices=fitted.rest.vertices,
         faces=body.faces,
         root_depth_m=float((fitted.cam_from_rest[0] @ head)[2]),
         height_m=fitted.rest.height_m,
     )
-    return _cut_off(_sample(picture, given, view.camera), generator)
+
+
+def _loosely(camera: Camera, generator: Generator) -> Camera:
+    """A little nearer or farther, and aside."""
+    zoom = math.exp(HEAD_ZOOM * float(torch.randn(1, generator=generator)))
+    across, down = (
+        HEAD_SHIFT * torch.randn(2, generator=generator) * torch.tensor([camera.width, camera.height])
+    ).tolist()
+    middle_x, middle_y = camera.width / 2, camera.height / 2
+    return Camera(
+        zoom * camera.focal_px,
+        middle_x + zoom * (camera.cx - middle_x) + across,
+        middle_y + zoom * (camera.cy - middle_y) + down,
+        camera.width,
+        camera.height,
+    )
 
 
 def _view(points: Float[Tensor, "v 3"], size: tuple[int, int], generator: Generator) -> View:

@@ -69,9 +69,9 @@ def test_bfloat16_changes_little_and_leaves_no_terraces(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_inputs_fit_the_deepest_level(preset: str) -> None:
-    width, height = PRESETS[preset].size
     deepest = 2 ** len(PRESETS[preset].widths)
-    assert width % deepest == 0 and height % deepest == 0
+    for width, height in (PRESETS[preset].size, PRESETS[preset].head_size):
+        assert width % deepest == 0 and height % deepest == 0
 
 
 def test_an_untaught_network_says_what_the_body_says() -> None:
@@ -114,6 +114,22 @@ def test_weights_come_back_with_their_story(tmp_path: Path) -> None:
     given = random_input(1, *net.size)
     assert told == story
     assert torch.equal(again.infer(given).depth, net.eval().infer(given).depth)
+
+
+def test_a_network_for_heads_comes_back_and_nobody_needs_one(tmp_path: Path) -> None:
+    plain, taught, path = HDNet("tiny"), HDNet("tiny", head=True), tmp_path / "weights.safetensors"
+    assert taught.head_net is not None
+    torch.nn.init.normal_(taught.head_net.net.head.weight, std=0.1)
+    given = random_input(2, *taught.head_size)
+    for net in (plain, taught):
+        save_weights(path, net, Provenance("tiny", 7, 3, "two people"))
+        again, _ = load_weights(path)
+        assert (again.head_net is None) == (net.head_net is None)
+    said = again.infer_head(given)
+    torch.testing.assert_close(said, taught.eval().infer_head(given))
+    torch.testing.assert_close(said.norm(dim=1), torch.ones(2, *taught.head_size[::-1]))
+    with pytest.raises(ValueError, match="none for heads"):
+        plain.infer_head(given)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

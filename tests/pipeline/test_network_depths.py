@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.models.hdnet import HDNet
@@ -10,9 +11,10 @@ from dancedepth.pipeline.workspace import RunFolder
 from tests.scenes import dancer, turning
 
 
-def test_untaught_networks_write_the_bodys_own_geometry(body: BodyModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", [False, True])
+def test_untaught_networks_write_the_bodys_own_geometry(body: BodyModel, tmp_path: Path, head: bool) -> None:
     scene = dancer(body, 2, turning(2))
-    net = HDNet("small").eval()
+    net = HDNet("small", head).eval()
     found = network_depths(scene.frames, scene.motion, scene.mattes, body, net, RunFolder(tmp_path / "net"), Silent())
     plain = body_depths(scene.motion, scene.mattes, body, RunFolder(tmp_path / "body"), Silent())
     assert found.depth.indices == (0, 1)

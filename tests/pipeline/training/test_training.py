@@ -69,8 +69,27 @@ def test_one_network_can_be_taught_alone(tmp_path: Path, people: Path, optimizer
     before, after = weights_of(tmp_path / "both"), weights_of(tmp_path / "alone")
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {{"normals": "normal_net", "depth": "depth_net"}[networks]}
-    with pytest.raises(UsageError, match="both, normals, depth"):
+    with pytest.raises(UsageError, match="both, normals, depth, head"):
         replace(CONFIG, networks="color")
+
+
+def test_the_network_for_heads_begins_as_the_other_and_alone_is_taught(tmp_path: Path, people: Path) -> None:
+    train(CONFIG, tmp_path / "both", cache_folder(), Recorder(), people, "cpu")
+    data, init = replace(CONFIG.data, heads=True), str(tmp_path / "both" / "weights.safetensors")
+    config, told = replace(CONFIG, networks="head", data=data, init=init), Recorder()
+    train(config, tmp_path / "head", cache_folder(), told, people, "cpu")
+    before, after = weights_of(tmp_path / "both"), weights_of(tmp_path / "head")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    heads = {name.removeprefix("head_net."): value for name, value in after.items() if name not in before}
+    assert heads.keys() == {name.removeprefix("normal_net.") for name in before if name.startswith("normal_net.")}
+    assert any(not torch.equal(value, before[f"normal_net.{name}"]) for name, value in heads.items())
+    assert told.scores[0].normals_deg < 2 * told.scores[0].body_normals_deg
+    again = replace(config, init=str(tmp_path / "head" / "weights.safetensors"), steps=1, learning_rate=0.0)
+    train(again, tmp_path / "again", cache_folder(), Recorder(), people, "cpu")
+    kept = weights_of(tmp_path / "again")
+    assert all(torch.equal(kept[name], after[name]) for name in after), "taught heads are where it goes on"
+    with pytest.raises(UsageError, match="heads are what"):
+        replace(CONFIG, networks="head")
 
 
 def test_another_seed_draws_other_samples() -> None:
@@ -101,6 +120,6 @@ def test_config_files(tmp_path: Path) -> None:
         read_config(tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize("name", ["small", "base"])
-def test_shipped_configs_are_valid(name: str) -> None:
-    assert read_config(Path(__file__).parents[3] / "configs" / f"{name}.toml").preset == name
+@pytest.mark.parametrize(("name", "preset"), [("small", "small"), ("small_head", "small"), ("base", "base")])
+def test_shipped_configs_are_valid(name: str, preset: str) -> None:
+    assert read_config(Path(__file__).parents[3] / "configs" / f"{name}.toml").preset == preset
