@@ -33,9 +33,21 @@ class BodyMaps:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-def render_body(vertices_cam: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], camera: Camera) -> BodyMaps | None:
-    """Depth and smooth normals of a posed body; None where it lies outside the image."""
-    seen = vertices_cam[faces.unique()]
+def render_body(
+    vertices_cam: Float[Tensor, "v 3"],
+    faces: Int[Tensor, "f 3"],
+    camera: Camera,
+    normals_cam: Float[Tensor, "v 3"] | None = None,
+) -> BodyMaps | None:
+    """Depth and smooth normals of a posed body; None where it lies outside the image.
+
+    Args:
+        vertices_cam, faces: its surface.
+        normals_cam: `vertex_normals` of these, if they are known.
+    """
+    used = torch.zeros(len(vertices_cam), dtype=torch.bool, device=faces.device)
+    used[faces.flatten()] = True
+    seen = vertices_cam[used]
     pixels = project(seen[seen[:, 2] > NEAR_M], camera)
     if len(pixels) == 0:
         return None
@@ -46,7 +58,8 @@ def render_body(vertices_cam: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], c
         return None
     window = camera.crop(left, top, right - left, bottom - top)
     raster = rasterize(vertices_cam, faces, window, front_only=True)
-    normals = raster.interpolate(faces, vertex_normals(vertices_cam, faces))
+    normals_cam = vertex_normals(vertices_cam, faces) if normals_cam is None else normals_cam
+    normals = raster.interpolate(faces, normals_cam)
     normals = torch.nn.functional.normalize(normals, dim=-1)
     return BodyMaps(left, top, window, raster, normals)
 

@@ -7,10 +7,11 @@ same at every distance and size; a depth map times the body's height plus the ro
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from dancedepth.models.body import SKIN_VERTICES
-from dancedepth.models.body_maps import render_body
+from dancedepth.models.body_maps import render_body, vertex_normals
 from dancedepth.models.geometry import Camera, pixel_rays, project
 from dancedepth.models.kernels import has_numba
 from dancedepth.models.raster import NEAR_M
@@ -40,6 +41,11 @@ class PosedBody:
     root_depth_m: float
     """z of the root bone's head."""
     height_m: float
+
+    @cached_property
+    def normals_cam(self) -> Float[Tensor, "v 3"]:
+        """Of the vertices; worked out once, however often the body is looked at."""
+        return vertex_normals(self.vertices_cam, self.faces)
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ def body_maps(
     body: PosedBody, camera: Camera
 ) -> tuple[Float[Tensor, "1 h w"], Float[Tensor, "3 h w"], Float[Tensor, "3 h w"]]:
     """The body's depth in metres (0: not seen), normals and canonical coordinates in body heights."""
-    maps = render_body(body.vertices_cam, body.faces, camera)
+    maps = render_body(body.vertices_cam, body.faces, camera, body.normals_cam)
     given = body.vertices_cam.new_zeros(7, camera.height, camera.width)
     if maps is not None:
         canonical = maps.raster.interpolate(body.faces, body.rest_vertices / body.height_m)
