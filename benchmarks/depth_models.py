@@ -56,6 +56,7 @@ COLUMNS = {
     "joints": lambda e: e.joints.root_aligned_mm,
     "normals": lambda e: e.normals.mean_deg,
     "normals, median": lambda e: e.normals.median_deg,
+    "head's normals": lambda e: e.head_normals.mean_deg if e.head_normals else 0.0,
     "depth": lambda e: e.depth_as_is_mm,
     "depth, scaled": lambda e: e.depth_scaled_mm,
     "surface": lambda e: e.surface.mean_mm,

@@ -60,13 +60,14 @@ def _score(scores: SurfaceScores, name: str) -> str:
 
 
 def _other_table(result: Evaluation) -> Table:
-    normals, joints = result.normals, result.joints
+    normals, head, joints = result.normals, result.head_normals, result.joints
     rows = {
         "depth, as is": f"{result.depth_as_is_mm:.1f} mm",
         "depth, after one scale": f"{result.depth_scaled_mm:.1f} mm",
         "depth coverage": f"{result.depth_coverage:.1%}",
         "flicker": "-" if result.flicker_mm is None else f"{result.flicker_mm:.2f} mm",
         "normals, mean and median": f"{normals.mean_deg:.1f}°, {normals.median_deg:.1f}°",
+        "normals of the head": "-" if head is None else f"{head.mean_deg:.1f}°, {head.median_deg:.1f}°",
         "normals under 11.25°": f"{normals.under_11_25:.1%}",
         "normals under 22.5°": f"{normals.under_22_5:.1%}",
         "normals under 30°": f"{normals.under_30:.1%}",

@@ -73,6 +73,8 @@ class Evaluation:
     depth_coverage: float
     """Share of the true person's pixels in which the run has depth."""
     normals: AngleScores
+    head_normals: AngleScores | None
+    """Those of the head alone; None where it is nowhere seen."""
     mask_iou: float
     joints: JointScores
     flicker_mm: float | None
@@ -110,6 +112,7 @@ def evaluate_run(run: Path, truth: Path, surface_every: int = 0, seed: int = 0) 
     truth_depth = np.concatenate([p.truth_depth_m for p in pixels.values()])
     run_normals = np.concatenate([p.run_normals for p in pixels.values()])
     truth_normals = np.concatenate([p.truth_normals for p in pixels.values()])
+    on_head = np.concatenate([p.on_head for p in pixels.values()])
     if not len(run_depth) or not len(run_normals):
         what = "no pixel has depth and normals in both"
         raise DanceDepthError(what, str(run), "Is this the truth of the run's clip?")
@@ -129,6 +132,7 @@ def evaluate_run(run: Path, truth: Path, surface_every: int = 0, seed: int = 0) 
         depth_scaled_mm=metrics.depth_error_mm(run_depth * scale, truth_depth),
         depth_coverage=float(np.mean([p.coverage for p in pixels.values()])),
         normals=metrics.angle_scores(run_normals, truth_normals),
+        head_normals=metrics.angle_scores(run_normals[on_head], truth_normals[on_head]) if on_head.any() else None,
         mask_iou=float(np.mean([p.mask_iou for p in pixels.values()])),
         joints=_compare_joints(motion, true.motion, pairs, scale),
         flicker_mm=_flicker(pixels, scale),

@@ -23,6 +23,7 @@ RESULT = Evaluation(
     depth_scaled_mm=17.3,
     depth_coverage=0.98,
     normals=AngleScores(12.5, 10.5, 0.5, 0.75, 0.9),
+    head_normals=AngleScores(16.5, 14.5, 0.4, 0.7, 0.8),
     mask_iou=0.957,
     joints=JointScores(90.0, 40.0, 35.5, 25.25),
     flicker_mm=None,
@@ -46,7 +47,7 @@ def test_json_holds_everything(app: typer.Typer) -> None:
 def test_the_tables_say_the_numbers(app: typer.Typer) -> None:
     done = CliRunner().invoke(app, ["run", "--truth", "clip"])
     assert done.exit_code == 0
-    for text in ("scaled by 1.125", "22.2 mm", "75.0%", "17.3 mm", "12.5°", "0.957", "25.2 mm"):
+    for text in ("scaled by 1.125", "22.2 mm", "75.0%", "17.3 mm", "12.5°", "16.5°, 14.5°", "0.957", "25.2 mm"):
         assert text in done.stdout
 
 

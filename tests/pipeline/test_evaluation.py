@@ -208,6 +208,24 @@ def test_turned_normals_are_off_by_the_angle(clip: Clip, evaluated: Callable[[Ch
     assert result.normals.under_30 == pytest.approx((angles < 30).mean(), abs=0.01)
 
 
+def test_normals_of_the_head_are_those_at_the_top(clip: Clip, evaluated: Callable[[Change], Evaluation]) -> None:
+    def turned_below(part: float) -> Evaluation:
+        def change(clip: Clip) -> Clip:
+            changed = [n.copy() for n in clip.normals]
+            for normals in changed:
+                rows = np.flatnonzero(normals.any(axis=(1, 2)))
+                below = slice(rows[0] + int(part * len(rows)), None)
+                normals[below] *= [-1, -1, 1]
+            return replace(clip, normals=changed)
+
+        return evaluated(change)
+
+    body, everything = turned_below(0.25), turned_below(0.0)
+    assert body.head_normals is not None and everything.head_normals is not None
+    assert body.head_normals.mean_deg < 1 < 20 < body.normals.mean_deg
+    assert everything.head_normals.mean_deg > 20
+
+
 def test_frames_are_matched_by_time(clip: Clip, tmp_path: Path) -> None:
     later = replace(clip.motion, cam_from_rest=clip.motion.cam_from_rest[[2, 3, 0]])
     depths, normals = (images[2:] + images[:1] for images in (clip.depths, clip.normals))
