@@ -6,6 +6,7 @@
 CONFIG is the first training's; its validation people are made if they are not in DIR. For when a training makes one of
 the networks better and the other worse: the depth network takes the other's normals as they come. With a share, where
 DEPTH went on from NORMALS, the depth network is the mean of both, weighted so (Wortsman et al. 2022, "Model soups").
+NORMALS and DEPTH may be one file, to which the network for heads of a third is given.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def put_together(
     finally:
         folder.close()
     whose = "is" if share == 1 else f"has {share:g} of that"
-    data = f"{made.data}; the depth network {whose} of {before.steps} steps of seed {before.seed}"
+    data = made.data
+    if depth != normals:
+        data += f"; the depth network {whose} of {before.steps} steps of seed {before.seed}"
     if head is not None:
         data += f"; the network for heads is of {taught.steps} steps of seed {taught.seed}"
     save_weights(out, net, replace(made, data=data, scores=asdict(scores)))
