@@ -138,25 +138,21 @@ def material_of_run(clip: Path, run: Path) -> Material:
 
 
 def with_true_depth(clip: Path, run: Path) -> Material:
-    """The run's poses and mattes; the truth's normals and depth, in the run's scale."""
+    """The run's poses and mattes; the truth's depth, in the run's scale."""
     own = material_of_run(clip, run)
     indices = tuple(i for i in own.geometry.depth.indices if i < len(own.truth.times_s))
     scale = _scale(own.motion, own.truth.motion, list(indices))
     depth = ImageSequence(indices, lambda i: storage.read_depth(own.truth.folder.depth(i)) / np.float32(scale))
-    return replace(own, geometry=GeometrySequence(depth, _true_normals(own, indices)))
+    return replace(own, geometry=GeometrySequence(depth, depth))
 
 
 def with_truth(clip: Path, run: Path) -> Material:
-    """The truth's poses, mattes, depth and normals."""
+    """The truth's poses, mattes and depth."""
     own = with_true_depth(clip, run)
     indices, folder = own.geometry.depth.indices, own.truth.folder
     mattes = ImageSequence(indices, lambda i: storage.read_mask(folder.mask(i)))
     depth = ImageSequence(indices, lambda i: storage.read_depth(folder.depth(i)))
-    return replace(own, mattes=mattes, geometry=GeometrySequence(depth, own.geometry.normals), motion=own.truth.motion)
-
-
-def _true_normals(own: Material, indices: tuple[int, ...]) -> ImageSequence:
-    return ImageSequence(indices, lambda i: storage.read_normals(own.truth.folder.normals(i)))
+    return replace(own, mattes=mattes, geometry=GeometrySequence(depth, depth), motion=own.truth.motion)
 
 
 def _scale(motion: BodyMotion, true: BodyMotion, frames: list[int]) -> float:

@@ -115,7 +115,7 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
     with (
         one_thread_an_operation(),
         ahead(_loaded(inputs.frames, inputs.mattes, inputs.geometry, set(usable))) as loaded,
-        ahead(_looks(loaded, motion, proxy, config, chosen, inputs.geometry.normals)) as looks,
+        ahead(_looks(loaded, motion, proxy, config, chosen)) as looks,
     ):
         for look in looks:
             kept += [look.keyframe] if look.keyframe else []
@@ -132,19 +132,12 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
 
 
 def _looks(
-    loaded: Iterable[_Loaded],
-    motion: BodyMotion,
-    proxy: BodyProxy,
-    config: FusionConfig,
-    chosen: set[int],
-    normals: ImageSequence,
+    loaded: Iterable[_Loaded], motion: BodyMotion, proxy: BodyProxy, config: FusionConfig, chosen: set[int]
 ) -> Iterator[_Look]:
     for frame in loaded:
         transforms = torch.as_tensor(motion.cam_from_rest[frame.index], dtype=torch.float32, device=proxy.points.device)
         view = make_view(frame.images, motion.camera, transforms, proxy, config.voxel_m)
-        picture = None
-        if frame.index in chosen:
-            picture = keyframe(frame.index, frame.images, motion.camera, normals.load(frame.index))
+        picture = keyframe(frame.index, frame.images, motion.camera) if frame.index in chosen else None
         yield _Look(frame.index, transforms, view, picture)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from dancedepth.models.geometry import Camera
 from dancedepth.pipeline.frame_view import FrameImages
 from dancedepth.pipeline.records import BodyMotion, Tracks
-from jaxtyping import Float, UInt8, UInt16
+from jaxtyping import UInt8, UInt16
 
 LONGEST_SIDE_PX = 1600
 """Larger pictures are reduced: the texture has no room for more."""
@@ -26,8 +26,6 @@ class Keyframe:
     alpha: UInt8[np.ndarray, "h w"]
     depth_mm: UInt16[np.ndarray, "h w"]
     """Rounded to millimetres, 16 bits: all that a test of occlusion needs. 0 where there is none."""
-    normals: UInt8[np.ndarray, "h w 3"] | None = None
-    """n * 0.5 + 0.5 in 255 steps; what lies outside the dancer means nothing."""
 
 
 def choose_keyframes(usable: list[int], tracks: Tracks, motion: BodyMotion, count: int) -> set[int]:
@@ -39,9 +37,7 @@ def choose_keyframes(usable: list[int], tracks: Tracks, motion: BodyMotion, coun
     return {usable[stretch[score[stretch].argmax()]] for stretch in stretches}
 
 
-def keyframe(
-    index: int, images: FrameImages, camera: Camera, normals: Float[np.ndarray, "h w 3"] | None = None
-) -> Keyframe | None:
+def keyframe(index: int, images: FrameImages, camera: Camera) -> Keyframe | None:
     """The crop around the depth, reduced if it is large; None where there is none."""
     rows, columns = (np.flatnonzero((images.depth_m > 0).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
@@ -60,10 +56,4 @@ def keyframe(
         np.ascontiguousarray(cv2.resize(images.rgb[box], size, interpolation=cv2.INTER_AREA)),
         np.ascontiguousarray(cv2.resize(images.alpha[box], size, interpolation=cv2.INTER_AREA)),
         np.ascontiguousarray(cv2.resize(depth_mm, size, interpolation=cv2.INTER_NEAREST)),
-        None if normals is None else _encoded(normals[box], size),
     )
-
-
-def _encoded(normals: Float[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "y x 3"]:
-    encoded = cv2.convertScaleAbs(np.ascontiguousarray(normals), alpha=127.5, beta=127.5)
-    return np.ascontiguousarray(cv2.resize(encoded, size, interpolation=cv2.INTER_AREA))

@@ -13,7 +13,6 @@ from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.color_fill import Head, filled_colors
 from dancedepth.pipeline.config import FusionConfig
 from dancedepth.pipeline.errors import PersonError
-from dancedepth.pipeline.face_alignment import face_aligned
 from dancedepth.pipeline.hand_colors import of_one_color
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.limb_borders import Parts, limbs_of, own_looks
@@ -92,12 +91,9 @@ def _painted(
     texture_px: int,
     unfolding: Future[Atlas],
 ) -> Surface:
-    head = _head(shape, motion)
     posed = [shape.posed(motion.cam_from_rest[frame.index]) for frame in keyframes]
-    if head is not None:
-        pairs = zip(keyframes, posed, strict=True)
-        posed = [face_aligned(frame, at, shape.faces, head, shape.vertices) for frame, at in pairs]
     looks = _looks(shape, samples, keyframes, posed)
+    head = _head(shape, motion)
     hands = _own(shape, motion, HAND_BONES)
     face = np.zeros(len(hands), bool) if head is None else head.front(shape.vertices)
     looks, samples = of_one_color(looks, samples, hands, face)

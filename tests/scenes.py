@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from dancedepth.models.body import ADULT, BodyModel, RestBody, skin_points
-from dancedepth.models.geometry import Camera, depth_to_normals, pixel_rays
+from dancedepth.models.geometry import Camera, pixel_rays
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.records import (
     BodyMotion,
@@ -159,10 +159,7 @@ def dancer(
         frames=StillFrames(images),
         tracks=_tracks(count, camera),
         mattes=ImageSequence(tuple(range(count)), lambda i: ((depths[i] > 0) * 255).astype(np.uint8)),
-        geometry=GeometrySequence(
-            ImageSequence(tuple(range(count)), lambda i: depths[i]),
-            ImageSequence(tuple(range(count)), lambda i: depth_to_normals(torch.from_numpy(depths[i]), camera).numpy()),
-        ),
+        geometry=GeometrySequence(*(ImageSequence(tuple(range(count)), lambda i: depths[i]),) * 2),
         motion=BodyMotion(
             times_s=np.arange(count) / 12,
             fitted=np.ones(count, dtype=bool),
