@@ -67,7 +67,7 @@ def before_after(
     taken: dict[str, list[Any]] = {name: [] for name in checkouts}
     for _ in range(rounds):
         for name, place in places.items():
-            taken[name].append(measured(place, video, out.resolve() / name, end))
+            taken[name].append(measured(place, checkouts[name], video, out.resolve() / name, end))
     states = [state(name, each) for name, each in taken.items()]
     same = differing(out / "before", out / "after")
     write_json(out / "before_after.json", {"states": [asdict(one) for one in states], "files_that_differ": same})
@@ -84,13 +84,14 @@ def linked(checkout: Path, place: Path) -> Path:
     return place
 
 
-def measured(place: Path, video: Path, run: Path, end: float | None) -> dict[str, Any]:
-    """One run in a process of its own, and its networks alone in another."""
+def measured(place: Path, checkout: Path, video: Path, run: Path, end: float | None) -> dict[str, Any]:
+    """One run in a process of its own, and its networks alone in another; by the checkout's own benchmarks."""
+    here = checkout / HERE.name
     environment = {**os.environ, "PYTHONPATH": str(place), "OMP_WAIT_POLICY": "PASSIVE"}
     options = ["--device", "cpu", *(["--end", str(end)] if end else [])]
-    stages = [sys.executable, str(HERE / "stage_cost.py"), str(video), str(run), *options]
+    stages = [sys.executable, str(here / "stage_cost.py"), str(video), str(run), *options]
     subprocess.run(stages, check=True, env=environment)
-    networks = [sys.executable, str(HERE / "bare.py"), str(video), str(run)]
+    networks = [sys.executable, str(here / "bare.py"), str(video), str(run)]
     said = subprocess.run(networks, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
     return {**read_json(run.with_name(f"{run.name}.json")), "networks": json.loads(said.splitlines()[-1])}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from dancedepth.cli.interrupts import held
 from dancedepth.cli.run_options import RUN, config_from, run_options
 from dancedepth.pipeline import config as c
 from dancedepth.pipeline.errors import UsageError
@@ -65,11 +66,12 @@ def carry_out(
 
     with own_terminal(verbose) as terminal:
         with StageProgress(terminal.err) as progress:
-            from dancedepth.pipeline.frames import open_video
-
+            with held():
+                from dancedepth.pipeline.frames import open_video
             open_video(video, config.frames)  # what is no video is said at once, before the libraries take seconds
-            from dancedepth.pipeline import reconstruct
-            from dancedepth.pipeline.storage import plain
+            with held():
+                from dancedepth.pipeline import reconstruct
+                from dancedepth.pipeline.storage import plain
 
             run = getattr(reconstruct, task)(video, out, config, progress, overwrite, trust)
         if json:
