@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 import torch
 import typer
-from dancedepth.models.close_up import CloseUp, close_up
 from dancedepth.models.hdnet import HDNet
-from dancedepth.models.inputs import NetworkInput, prepare_input, stack_inputs
+from dancedepth.models.inputs import NetworkInput, stack_inputs
+from dancedepth.pipeline import depths
 from dancedepth.pipeline.config import FramesConfig, RunConfig
 from dancedepth.pipeline.depths import FRAMES_A_BATCH, posed_body
 from dancedepth.pipeline.frames import open_video
@@ -55,14 +55,6 @@ def bare_inference(video: Path, run: Path, fps: float, device: str) -> dict[str,
     return {**found, "depths": Seconds(taken.wall / each, taken.cpu / each)}
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What the run has given the depth networks of one frame."""
-
-    whole: NetworkInput
-    head: CloseUp | None
-
-
 def _depths(net: HDNet, whole: NetworkInput, heads: NetworkInput | None) -> None:
     net.infer(whole)
     if heads is not None:
@@ -71,26 +63,24 @@ def _depths(net: HDNet, whole: NetworkInput, heads: NetworkInput | None) -> None
         torch.cuda.synchronize()
 
 
-def _stacked(looks: Sequence[_Look]) -> tuple[NetworkInput, NetworkInput | None]:
+def _stacked(looks: Sequence[depths._Prepared]) -> tuple[NetworkInput, NetworkInput | None]:
     heads = [look.head.given for look in looks if look.head is not None]
-    return stack_inputs([look.whole for look in looks]), stack_inputs(heads) if heads else None
+    return stack_inputs([look.given for look in looks]), stack_inputs(heads) if heads else None
 
 
-def _looks(frames: Sequence[Frame], run: RunFolder, ready: Ingredients, net: HDNet) -> list[_Look]:
-    """Of all frames, anew."""
+def _looks(frames: Sequence[Frame], run: RunFolder, ready: Ingredients, net: HDNet) -> list[depths._Prepared]:
+    """What the run has given the depth networks, anew."""
     motion, body = read_motion(run.motion), ready.body()
     rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
-    indices, looks = set(run.image_indices("depth")), []
-    for frame in (frame for frame in frames if frame.index in indices):
-        rgb = torch.tensor(frame.rgb, device=body.device)
-        alpha = torch.tensor(read_mask(run.mask(frame.index)), device=body.device)
-        posed = posed_body(motion, frame.index, body, rest)
-        found = prepare_input(rgb, alpha, posed, motion.camera, net.size)
-        if found is not None:
-            taught = net.head_net is not None
-            head = close_up(rgb, alpha, posed, motion.camera, net.head_size, found[1]) if taught else None
-            looks.append(_Look(found[0], head))
-    return looks
+    indices = set(run.image_indices("depth"))
+    looks = (
+        depths._prepared(
+            frame, read_mask(run.mask(frame.index)), posed_body(motion, frame.index, body, rest), motion.camera, net
+        )
+        for frame in frames
+        if frame.index in indices
+    )
+    return [look for look in looks if look is not None]
 
 
 def _within(rgb: np.ndarray, side_px: int) -> np.ndarray:

@@ -65,9 +65,8 @@ def held() -> Iterator[None]:
             os._exit(128 + number)
         arrived.append(number)
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in (number for number, handler in before.items() if handler != signal.SIG_IGN):
-        signal.signal(number, keep)
+    kept = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, keep) for number in kept}
     try:
         yield
     finally:

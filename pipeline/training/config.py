@@ -177,6 +177,11 @@ class TrainConfig:
             "data.heads",
             'heads are what networks = "head" is taught with',
         )
+        _require(
+            not (self.data.heads and self.videos.folder),
+            "videos",
+            "videos teach the networks for whole people, not heads",
+        )
         _require(0 <= self.ema < 1, "ema", "the average keeps a share between 0 and 1")
         _require(0 <= self.seed < 1000, "seed", "a training's seed lies between 0 and 999")
 

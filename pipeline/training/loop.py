@@ -285,12 +285,13 @@ def _maps(given: NetworkInput) -> tuple[Tensor, ...]:
 
 def _beginning(config: TrainConfig, taught: HDNet | None) -> HDNet:
     """Untaught networks, or those given; a network for heads begins as the one for whole people."""
-    known = taught is not None and taught.head_net is not None
-    net = HDNet(config.preset, head=known or config.networks == "head")
+    taught_head = None if taught is None else taught.head_net
+    net = HDNet(config.preset, head=taught_head is not None or config.networks == "head")
     if taught is not None:
-        net.load_state_dict(taught.state_dict(), strict=False)
-    if net.head_net is not None and not known:
-        net.head_net.load_state_dict(net.normal_net.state_dict())
+        net.normal_net.load_state_dict(taught.normal_net.state_dict())
+        net.depth_net.load_state_dict(taught.depth_net.state_dict())
+    if net.head_net is not None:
+        net.head_net.load_state_dict((taught_head or net.normal_net).state_dict())
     return net
 
 

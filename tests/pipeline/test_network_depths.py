@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from dancedepth.models.body import BodyModel
@@ -30,6 +31,24 @@ def test_untaught_networks_write_the_bodys_own_geometry(body: BodyModel, tmp_pat
         assert cosine.median() > 0.98
         confidence = found.confidence.load(index)
         assert confidence[person].min() > 0 and confidence.max() <= 1
+
+
+def test_the_network_for_heads_has_its_say_on_the_head_alone(body: BodyModel, tmp_path: Path) -> None:
+    scene, net = dancer(body, 1, turning(1)), HDNet("small", head=True).eval()
+    assert net.head_net is not None
+
+    def normals(name: str) -> np.ndarray:
+        run = RunFolder(tmp_path / name)
+        found = network_depths(scene.frames, scene.motion, scene.mattes, body, net, run, Silent())
+        return found.normals.load(0)
+
+    before = normals("untaught")
+    torch.nn.init.constant_(net.head_net.net.head.bias, 1.0)
+    moved = np.abs(normals("other") - before).max(axis=-1)
+    rows = np.flatnonzero(scene.mattes.load(0).any(axis=1))
+    tenth = len(rows) // 10
+    assert moved[rows[0] : rows[0] + tenth].max() > 0.2
+    assert moved[rows[0] + 4 * tenth :].max() == 0
 
 
 def test_a_folder_without_confidence_has_none(tmp_path: Path) -> None:

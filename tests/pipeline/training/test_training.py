@@ -90,6 +90,8 @@ def test_the_network_for_heads_begins_as_the_other_and_alone_is_taught(tmp_path:
     assert all(torch.equal(kept[name], after[name]) for name in after), "taught heads are where it goes on"
     with pytest.raises(UsageError, match="heads are what"):
         replace(CONFIG, networks="head")
+    with pytest.raises(UsageError, match="not heads"):
+        replace(config, videos=replace(config.videos, folder="clips"))
 
 
 def test_another_seed_draws_other_samples() -> None:
