@@ -53,6 +53,7 @@ class FrameImages:
     alpha: UInt8[np.ndarray, "h w"]
     depth_m: Float[np.ndarray, "h w"]
     confidence: Float[np.ndarray, "h w"] | None = None
+    normals: Float[np.ndarray, "h w 3"] | None = None
 
 
 @dataclass(frozen=True)

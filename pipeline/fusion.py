@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 
 import torch
@@ -114,7 +114,7 @@ def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
     kept: list[Keyframe] = []
     with (
         one_thread_an_operation(),
-        ahead(_loaded(inputs.frames, inputs.mattes, inputs.geometry, set(usable))) as loaded,
+        ahead(_loaded(inputs.frames, inputs.mattes, inputs.geometry, set(usable), chosen)) as loaded,
         ahead(_looks(loaded, motion, proxy, config, chosen)) as looks,
     ):
         for look in looks:
@@ -142,10 +142,17 @@ def _looks(
 
 
 def _loaded(
-    frames: FrameSource, mattes: ImageSequence, geometry: GeometrySequence, usable: set[int]
+    frames: FrameSource,
+    mattes: ImageSequence,
+    geometry: GeometrySequence,
+    usable: set[int],
+    keyframes: Set[int] = frozenset(),
 ) -> Iterator[_Loaded]:
+    """With normals for the keyframes, if networks made them: those of the fitted body say nothing of clothes."""
     for frame in frames:
         if frame.index in usable:
             sure = None if geometry.confidence is None else geometry.confidence.load(frame.index)
             depth_m, alpha = geometry.depth.load(frame.index), mattes.load(frame.index)
-            yield _Loaded(frame.index, FrameImages(frame.rgb, alpha, depth_m, sure))
+            learned = sure is not None and frame.index in keyframes
+            normals = geometry.normals.load(frame.index) if learned else None
+            yield _Loaded(frame.index, FrameImages(frame.rgb, alpha, depth_m, sure, normals))

@@ -26,6 +26,8 @@ class Keyframe:
     alpha: UInt8[np.ndarray, "h w"]
     depth_mm: UInt16[np.ndarray, "h w"]
     """Rounded to millimetres, 16 bits: all that a test of occlusion needs. 0 where there is none."""
+    normals: UInt8[np.ndarray, "h w 3"] | None = None
+    """0-255 for -1 to 1, in the camera; grey where there is none."""
 
 
 def choose_keyframes(usable: list[int], tracks: Tracks, motion: BodyMotion, count: int) -> set[int]:
@@ -50,10 +52,12 @@ def keyframe(index: int, images: FrameImages, camera: Camera) -> Keyframe | None
     share = min(1.0, LONGEST_SIDE_PX / max(crop.width, crop.height))
     size = round(crop.width * share), round(crop.height * share)
     depth_mm = np.rint(images.depth_m[box] * 1000).astype(np.uint16)
+    normals = None if images.normals is None else cv2.convertScaleAbs(images.normals[box], alpha=127.5, beta=127.5)
     return Keyframe(
         index,
         crop.resized(*size),
         np.ascontiguousarray(cv2.resize(images.rgb[box], size, interpolation=cv2.INTER_AREA)),
         np.ascontiguousarray(cv2.resize(images.alpha[box], size, interpolation=cv2.INTER_AREA)),
         np.ascontiguousarray(cv2.resize(depth_mm, size, interpolation=cv2.INTER_NEAREST)),
+        None if normals is None else np.ascontiguousarray(cv2.resize(normals, size, interpolation=cv2.INTER_AREA)),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from dancedepth.pipeline.color_fill import Head
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.surface import vertex_normals
-from dancedepth.pipeline.vertex_colors import VertexLooks, pixels_of
+from dancedepth.pipeline.vertex_colors import VertexLooks, pixels_of, risen
 from dancedepth.pipeline.volume_sampling import Samples
 from jaxtyping import Bool, Float, Int
 
@@ -102,12 +102,7 @@ def _seen(frame: Keyframe, posed: Float[np.ndarray, "v 3"], faces: Int[np.ndarra
     within = cv2.distanceTransform((frame.alpha > OPAQUE).astype(np.uint8), cv2.DIST_L2, 3)
     depth_m = float(np.median(posed[:, 2]))
     edge_m = within[np.where(inside, row, 0), np.where(inside, column, 0)] * inside * depth_m / frame.camera.focal_px
-    return _risen(facing, FACING) * _risen(edge_m, EDGE_M)
-
-
-def _risen(values: Float[np.ndarray, "v"], between: tuple[float, float]) -> Float[np.ndarray, "v"]:
-    """From 0 to 1 between two values."""
-    return np.clip((values - between[0]) / (between[1] - between[0]), 0, 1)
+    return risen(facing, FACING) * risen(edge_m, EDGE_M)
 
 
 def _detail(frame: Keyframe, face: Float[np.ndarray, "f 3"]) -> float:

@@ -291,9 +291,11 @@ def _late(name: str) -> ModuleType:
 
 
 def _save_surface(surface: Surface, folder: RunFolder) -> None:
+    from dancedepth.pipeline.export.glb import write_mesh_glb
+
     storage.write_surface(folder.surface, surface)
     storage.write_mesh_ply(folder.mesh_ply, surface)
-    storage.write_mesh_glb(folder.mesh_glb, surface)
+    write_mesh_glb(folder.mesh_glb, surface, storage.gltf_axes(surface.vertices))
 
 
 def _save_rig(rig: Rig, surface: Surface, folder: RunFolder) -> None:

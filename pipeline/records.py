@@ -172,6 +172,10 @@ class Surface:
     """Texture coordinates, 0-1, v up (the texture's first row is v = 1); vertices are split at the atlas's seams."""
     texture: UInt8[np.ndarray, "t t 3"] | None = None
     """Baked colours; None: the surface has its vertex colours only."""
+    normal_map: UInt8[np.ndarray, "t t 3"] | None = None
+    """Folds and features finer than the surface, in tangent space: x along u, y along v, z outwards, 0-255 for -1 to 1;
+    None: the surface's shape is all that is known.
+    """
     skirt_m: float | None = None
     """How far a skirt or coat hangs below the crotch; None: none was recognised, and each leg has cloth of its own."""
 

@@ -205,13 +205,13 @@ def _track(number: int, sightings: dict[int, Any], count: int) -> Track:
 
 
 SURFACE_FIELDS = ("vertices", "faces", "normals", "colors", "observed", "skin_weights", "skin_bones")
-TEXTURE_FIELDS = ("uv", "texture")
-"""In `surface.npz` only if the surface is textured."""
+TEXTURE_FIELDS = ("uv", "texture", "normal_map")
+"""In `surface.npz` only if the surface has them."""
 
 
 def write_surface(path: Path, surface: Surface) -> None:
     """`surface.npz`: everything of the surface, in the body's axes."""
-    fields = SURFACE_FIELDS if surface.texture is None else SURFACE_FIELDS + TEXTURE_FIELDS
+    fields = [name for name in SURFACE_FIELDS + TEXTURE_FIELDS if getattr(surface, name) is not None]
     skirt = {} if surface.skirt_m is None else {"skirt_m": np.array(surface.skirt_m)}
     write_arrays(path, **{name: getattr(surface, name) for name in fields}, **skirt)
 
@@ -240,23 +240,6 @@ def write_mesh_ply(path: Path, surface: Surface) -> None:
     surface = welded(surface)
     vertices, normals = gltf_axes(surface.vertices), gltf_axes(surface.normals)
     write_bytes(path, ply_bytes(vertices, normals, surface.colors, {"observed": surface.observed}, surface.faces))
-
-
-def write_mesh_glb(path: Path, surface: Surface) -> None:
-    """Binary glTF of the rest pose with its texture, or else vertex colours; y up, facing +z, metres."""
-    import trimesh
-    from trimesh.exchange.gltf import export_glb
-
-    vertices, normals = gltf_axes(surface.vertices), gltf_axes(surface.normals)
-    mesh = trimesh.Trimesh(vertices, surface.faces, vertex_normals=normals, process=False)
-    if surface.texture is None:
-        mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=surface.colors)
-    else:
-        picture = Image.fromarray(surface.texture)
-        picture.format = "JPEG"  # what trimesh then writes; as PNG a texture takes ten times more room
-        cloth = trimesh.visual.material.PBRMaterial(baseColorTexture=picture, metallicFactor=0.0, roughnessFactor=0.9)
-        mesh.visual = trimesh.visual.TextureVisuals(uv=surface.uv, material=cloth)
-    write_bytes(path, export_glb(mesh.scene()))
 
 
 def write_depth(path: Path, depth_m: Float[np.ndarray, "h w"], store: ImageStore | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from dancedepth.models.body import skin_points
+from dancedepth.models.body import blended_bones, skin_points
 from dancedepth.pipeline.records import Surface
 from jaxtyping import Float, Int
 
@@ -24,6 +24,16 @@ def skinned(
     points, shares, index = torch.from_numpy(vertices), torch.from_numpy(weights), torch.from_numpy(bones)
     posed = skin_points(points, shares, index, torch.as_tensor(cam_from_rest, dtype=torch.float32)[None])
     result: np.ndarray = posed[0].numpy()
+    return result
+
+
+def skin_turns(
+    weights: Float[np.ndarray, "v 4"], bones: Int[np.ndarray, "v 4"], cam_from_rest: Float[np.ndarray, "j 4 4"]
+) -> Float[np.ndarray, "v 9"]:
+    """The rotation, by rows, that linear blend skinning gives each point (a little shorter where bones differ)."""
+    pose = torch.as_tensor(cam_from_rest, dtype=torch.float32)[None]
+    blended = blended_bones(torch.from_numpy(weights), torch.from_numpy(bones), pose)[0, :, :, :3]
+    result: np.ndarray = blended.reshape(-1, 9).numpy()
     return result
 
 
@@ -64,3 +74,19 @@ def _crossed(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) 
     a, b, c = (vertices.take(corner, axis=0).T for corner in faces.T)
     (ux, uy, uz), (vx, vy, vz) = b - a, c - a
     return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+
+
+def seamless_normals(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], places: Float[np.ndarray, "v 3"]
+) -> Float[np.ndarray, "v 3"]:
+    """Unit normals; vertices that share a place, as along a texture's seams, share one. (0, 1, 0) without any triangle.
+
+    Args:
+        places: of the vertices in any pose, exactly alike where they are one.
+    """
+    same = np.unique(np.ascontiguousarray(places, np.float32).view("V12").ravel(), return_inverse=True)[1]
+    first = np.zeros(same.max() + 1, int)
+    first[same[::-1]] = np.arange(len(same))[::-1]
+    normals = vertex_normals(vertices[first], same[faces])[same]
+    normals[~normals.any(axis=1)] = (0, 1, 0)
+    return normals

@@ -17,11 +17,12 @@ from dancedepth.pipeline.hand_colors import of_one_color
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.limb_borders import Parts, limbs_of, own_looks
 from dancedepth.pipeline.mesh_shape import closed_up, largest_component, simplified
+from dancedepth.pipeline.normal_map import normal_layer
 from dancedepth.pipeline.portrait import choose_portrait
 from dancedepth.pipeline.records import BodyMotion, Surface
 from dancedepth.pipeline.relief import sharpened
-from dancedepth.pipeline.surface import skinned, vertex_normals
-from dancedepth.pipeline.texture import bake, blend, vertex_paint
+from dancedepth.pipeline.surface import skin_turns, skinned, vertex_normals
+from dancedepth.pipeline.texture import ColorLayer, Layer, bake, blend, vertex_paint
 from dancedepth.pipeline.vertex_colors import VertexLooks, as_bytes, balanced, consensus, vertex_look
 from dancedepth.pipeline.volume_sampling import Samples, sample
 from jaxtyping import Bool, Float, Int
@@ -50,6 +51,10 @@ class Shape:
     def posed(self, cam_from_rest: Float[np.ndarray, "j 4 4"]) -> Float[np.ndarray, "v 3"]:
         """Its vertices in the camera."""
         return skinned(self.vertices, self.skin_weights, self.skin_bones, cam_from_rest)
+
+    def turns(self, cam_from_rest: Float[np.ndarray, "j 4 4"]) -> Float[np.ndarray, "v 9"]:
+        """Its vertices' blended rotations into the camera, by rows."""
+        return skin_turns(self.skin_weights, self.skin_bones, cam_from_rest)
 
 
 def surface_from(
@@ -105,17 +110,23 @@ def _painted(
     color, trust = _colors(shape, samples, looks, head)
     made = blend(looks, color, trust, shape.faces)
     atlas = unfolding.result()
-    texture = bake(atlas, color, looks, made, keyframes, posed, texture_px)
+    normals = vertex_normals(shape.vertices, shape.faces)
+    layers: list[Layer] = [ColorLayer(color, looks, made, keyframes)]
+    if keyframes and all(frame.normals is not None for frame in keyframes):
+        turns = [shape.turns(motion.cam_from_rest[frame.index]) for frame in keyframes]
+        layers.append(normal_layer(normals, shape.faces, shape.vertices, atlas, looks, made, keyframes, posed, turns))
+    texture, *normal_map = bake(atlas, layers, made, keyframes, posed, texture_px)
     return Surface(
         vertices=shape.vertices[atlas.source],
         faces=atlas.faces,
-        normals=vertex_normals(shape.vertices, shape.faces)[atlas.source],
+        normals=normals[atlas.source],
         colors=as_bytes(vertex_paint(color, looks, made))[atlas.source],
         observed=(1 - np.exp(-samples.weight / SEEN_WEIGHT)).astype(np.float32)[atlas.source],
         skin_weights=shape.skin_weights[atlas.source],
         skin_bones=shape.skin_bones[atlas.source],
         uv=atlas.uv,
         texture=texture,
+        normal_map=normal_map[0] if normal_map else None,
     )
 
 

@@ -1,11 +1,14 @@
-"""The texture: each texel takes its detail from the one keyframe that sees it best, its tone from all of them."""
+"""The texture: each texel takes its detail from the one keyframe that sees it best, its tone from all of them.
+
+Colours are one layer of it; what else keyframes say of the surface is painted with the same strokes (`Layer`).
+"""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -50,13 +53,25 @@ def blend(
     """Give every part of the surface to the frame that sees it best, in patches as large as a hand."""
     mean = averaging(len(agreed), faces)
     ranks = looks.weight * agreement(looks, agreed)
-    smooth = _repeated(mean, ranks.T, PATCH_ROUNDS).T * np.clip(looks.weight / CLEAR_WEIGHT, 0, 1)
+    smooth = repeated(mean, ranks.T, PATCH_ROUNDS).T * np.clip(looks.weight / CLEAR_WEIGHT, 0, 1)
     share = _best_shares(smooth) * trust
-    inside = _repeated(mean, share.T, TONE_ROUNDS).T
-    off = share[..., None] * (agreed - looks.color)
-    spread = _repeated(mean, off.transpose(1, 0, 2).reshape(len(agreed), -1), TONE_ROUNDS)
-    spread = spread.reshape(len(agreed), len(share), 3).transpose(1, 0, 2)
-    return Blend(share, spread / np.maximum(inside, 1e-6)[..., None])
+    return Blend(share, meeting(mean, share, agreed - looks.color, TONE_ROUNDS))
+
+
+def meeting(
+    mean: Any, share: Float[np.ndarray, "k v"], off: Float[np.ndarray, "k v 3"], rounds: int
+) -> Float[np.ndarray, "k v 3"]:
+    """What brings each frame to what the surface has, smoothly: the mean of `off` around each vertex, by share.
+
+    Args:
+        mean: `averaging` of the surface; taken `rounds` times.
+        off: of each frame's own from the surface's.
+    """
+    inside = repeated(mean, share.T, rounds).T
+    parts = (share[..., None] * off).transpose(1, 0, 2)
+    spread = repeated(mean, parts.reshape(len(parts), -1), rounds).reshape(parts.shape).transpose(1, 0, 2)
+    smooth: np.ndarray = spread / np.maximum(inside, 1e-6)[..., None]
+    return smooth
 
 
 def _best_shares(weight: Float[np.ndarray, "k v"]) -> Float[np.ndarray, "k v"]:
@@ -67,7 +82,8 @@ def _best_shares(weight: Float[np.ndarray, "k v"]) -> Float[np.ndarray, "k v"]:
     return shares
 
 
-def _repeated(matrix: Any, values: np.ndarray, times: int) -> np.ndarray:
+def repeated(matrix: Any, values: np.ndarray, times: int) -> np.ndarray:
+    """The matrix applied so often."""
     for _ in range(times):
         values = matrix @ values
     return values
@@ -81,59 +97,125 @@ def vertex_paint(color: Float[np.ndarray, "v 3"], looks: VertexLooks, made: Blen
     return result
 
 
+@dataclass(frozen=True)
+class Texels:
+    """Those of a square texture that lie in a triangle."""
+
+    index: Int[np.ndarray, "n"]
+    """Row by row from the top."""
+    face: Int[np.ndarray, "n"]
+    corners: Int[np.ndarray, "n 3"]
+    """The triangle's, in the atlas."""
+    bary: Float[np.ndarray, "n 3"]
+    """Where in it the texel's centre lies."""
+
+    def values(self, at_corners: Float[np.ndarray, "k c"]) -> Float[np.ndarray, "n c"]:
+        """The texels' own of what the atlas's vertices have."""
+        return _interpolate(at_corners, self.corners, self.bary)
+
+
+class Layer(Protocol):
+    """One thing that keyframes say of the surface."""
+
+    @property
+    def plain(self) -> Float[np.ndarray, "v c"]:
+        """What every vertex has where no frame says anything."""
+
+    def carried(self, frame: int) -> Float[np.ndarray, "v n"]:
+        """What a frame's strokes need to know of the vertices around a texel."""
+
+    def stroke(
+        self, frame: int, at_px: Float[np.ndarray, "s 2"], carried: Float[np.ndarray, "s n"]
+    ) -> Float[np.ndarray, "s c"]:
+        """What a frame says at these places of its picture."""
+
+    def finished(self, values: Float[np.ndarray, "n c"], texels: Texels) -> UInt8[np.ndarray, "n 3"]:
+        """The texels as they are stored."""
+
+
+@dataclass(frozen=True)
+class ColorLayer:
+    """A frame's pixels plus its shift, which is two-band blending (Burt and Adelson 1983) with a lower band that lives
+    on the surface and hides the seams between frames.
+    """
+
+    plain: Float[np.ndarray, "v 3"]
+    """The smooth colour of every vertex."""
+    looks: VertexLooks
+    made: Blend
+    frames: list[Keyframe]
+
+    def carried(self, frame: int) -> Float[np.ndarray, "v 3"]:
+        """The shift."""
+        return self.made.shift[frame]
+
+    def stroke(
+        self, frame: int, at_px: Float[np.ndarray, "s 2"], carried: Float[np.ndarray, "s 3"]
+    ) -> Float[np.ndarray, "s 3"]:
+        """Balanced pixels, shifted."""
+        return looked_up(self.frames[frame].rgb, at_px) * self.looks.gain[frame] + carried
+
+    def finished(self, values: Float[np.ndarray, "n 3"], texels: Texels) -> UInt8[np.ndarray, "n 3"]:
+        """In bytes."""
+        return as_bytes(values)
+
+
 def bake(
     atlas: Atlas,
-    color: Float[np.ndarray, "v 3"],
-    looks: VertexLooks,
+    layers: list[Layer],
     made: Blend,
     frames: list[Keyframe],
     posed: list[Float[np.ndarray, "v 3"]],
     size_px: int,
-) -> UInt8[np.ndarray, "t t 3"]:
-    """Paint the atlas: a texel is its frame's pixel plus the frame's shift, which is two-band blending (Burt and
-    Adelson 1983) with a lower band that lives on the surface and hides the seams between frames.
+) -> list[UInt8[np.ndarray, "t t 3"]]:
+    """Paint the atlas with all layers, one picture each.
 
     Args:
-        color: the smooth colour of every vertex of the surface, which shows where no frame does.
         posed: the surface's vertices in each keyframe's camera.
     """
-    corners = atlas.source[atlas.faces]
-    face, weights = _texels(atlas, size_px)
-    some = np.flatnonzero(face >= 0)
-    texel_face, bary = face[some], weights[some]
-    total = np.full((len(some), 1), PLAIN_SHARE, np.float32)
-    paint = PLAIN_SHARE * _interpolate(color, corners[texel_face], bary)
+    texels = _texels(atlas, size_px)
+    corners, bary = atlas.source[texels.corners], texels.bary
+    total = np.full((len(bary), 1), PLAIN_SHARE, np.float32)
+    paint = PLAIN_SHARE * _interpolate(np.column_stack([layer.plain for layer in layers]), corners, bary)
 
-    def strokes(k: int) -> tuple[Int[np.ndarray, "s"], Float[np.ndarray, "s 1"], Float[np.ndarray, "s 3"]]:
+    def strokes(k: int) -> tuple[Int[np.ndarray, "s"], Float[np.ndarray, "s 1"], Float[np.ndarray, "s c"]]:
         """The texels that frame `k` has a share in, that share, and its paint; none of what hides them there."""
-        rows = np.flatnonzero((made.share[k][corners].max(axis=1) > NOTICED)[texel_face])
         share, off = made.share[k], behind_m(frames[k], posed[k])
-        mixed = np.column_stack([share, share * off, posed[k], made.shift[k]])
-        values = _interpolate(mixed, corners[texel_face[rows]], bary[rows])
+        rows = np.flatnonzero((share[atlas.source[atlas.faces]].max(axis=1) > NOTICED)[texels.face])
+        carried = [layer.carried(k) for layer in layers]
+        mixed = np.column_stack([share, share * off, posed[k], *carried])
+        values = _interpolate(mixed, corners[rows], bary[rows])
         share, at = values[:, :1], values[:, 2:5]
         hidden_m = behind_m(frames[k], at)[:, None] - values[:, 1:2] / np.maximum(share, 1e-9)
         share = share * np.exp(-((hidden_m / OFF_M) ** 2))
-        pixels = looked_up(frames[k].rgb, pixels_of(at, frames[k].camera))
-        return rows, share, share * (pixels * looks.gain[k] + values[:, 5:])
+        at_px, own = pixels_of(at, frames[k].camera), _split(values[:, 5:], carried)
+        said = [layer.stroke(k, at_px, part) for layer, part in zip(layers, own, strict=True)]
+        return rows, share, share * np.column_stack(said)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
         for rows, share, stroke in workers.map(strokes, range(len(frames))):
             paint[rows] += stroke
             total[rows] += share
-    image = np.zeros((size_px * size_px, 3), np.uint8)
-    image[some] = as_bytes(paint / total)
-    return _bled(image.reshape(size_px, size_px, 3), (face >= 0).reshape(size_px, size_px))
+    values = _split(paint / total, [layer.plain for layer in layers])
+    nearest = _nearest(texels.index, size_px)
+    return [layer.finished(own, texels)[nearest] for layer, own in zip(layers, values, strict=True)]
 
 
-def _texels(atlas: Atlas, size_px: int) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n 3"]]:
-    """The triangle in which each texel's centre lies (-1: none), row by row from the top, and where in it."""
+def _split(values: Float[np.ndarray, "n c"], widths_of: list[np.ndarray]) -> list[np.ndarray]:
+    """Columns of several arrays that lie side by side."""
+    return np.split(values, np.cumsum([array.shape[1] for array in widths_of])[:-1], axis=1)
+
+
+def _texels(atlas: Atlas, size_px: int) -> Texels:
     flat = np.stack((atlas.uv[:, 0] * size_px, (1 - atlas.uv[:, 1]) * size_px, np.ones(len(atlas.uv))), axis=1)
     raster = rasterize(
         torch.from_numpy(flat.astype(np.float32)),
         torch.from_numpy(atlas.faces),
         Camera(1.0, 0.0, 0.0, size_px, size_px),
     )
-    return raster.face_index.numpy().ravel(), raster.barycentric.numpy().reshape(-1, 3)
+    face = raster.face_index.numpy().ravel()
+    some = np.flatnonzero(face >= 0)
+    return Texels(some, face[some], atlas.faces[face[some]], raster.barycentric.numpy().reshape(-1, 3)[some])
 
 
 def _interpolate(
@@ -156,13 +238,12 @@ def looked_up(rgb: UInt8[np.ndarray, "h w 3"], at_px: Float[np.ndarray, "n 2"]) 
     return found.reshape(-1, 3)[: len(at_px)] / np.float32(255)
 
 
-def _bled(image: UInt8[np.ndarray, "t t 3"], known: np.ndarray) -> UInt8[np.ndarray, "t t 3"]:
-    """Unpainted texels take the nearest painted one's colour, so that filtering finds no black at charts' edges."""
-    _, label = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    rows, columns = np.nonzero(known)
+def _nearest(painted: Int[np.ndarray, "n"], size_px: int) -> Int[np.ndarray, "t t"]:
+    """For each texel the nearest one of those painted, so that filtering finds no black at charts' edges."""
+    empty = np.ones((size_px, size_px), np.uint8)
+    empty.ravel()[painted] = 0
+    _, label = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
     order = np.zeros(int(label.max()) + 1, np.int64)
-    order[label[rows, columns]] = rows * image.shape[1] + columns
-    filled: np.ndarray = image.reshape(-1, 3)[order[label]]
-    return filled
+    order[label.ravel()[painted]] = np.arange(len(painted))
+    nearest: np.ndarray = order[label]
+    return nearest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -11,7 +12,8 @@ import torch
 from dancedepth.models.geometry import Camera
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.records import Surface
-from dancedepth.pipeline.surface import vertex_normals
+from dancedepth.pipeline.surface import seamless_normals, vertex_normals
+from dancedepth.pipeline.tangents import detailed, tangents
 from jaxtyping import Bool, Float, UInt8
 
 Look = Literal["color", "clay", "normals", "observed"]
@@ -49,16 +51,19 @@ def render(
     fine = camera.resized(camera.width * oversampling, camera.height * oversampling)
     faces = torch.as_tensor(surface.faces).long()
     raster = rasterize(torch.as_tensor(vertices_cam, dtype=torch.float32), faces, fine, front_only=True)
-    normals = vertex_normals(vertices_cam, surface.faces)
-    texture = surface.texture if look == "color" else None
-    paint = _paint(surface, look) if texture is None or surface.uv is None else _with_u_v(surface.uv)
-    values = np.concatenate((paint, normals), axis=1).astype(np.float32)
     seen = (raster.face_index >= 0).numpy()
-    pixels = (torch.from_numpy(values)[faces[raster.face_index[seen]]] * raster.barycentric[seen][..., None]).sum(dim=1)
-    color, normal = pixels.numpy()[:, :3], pixels.numpy()[:, 3:]
-    if texture is not None:
-        color = _texels(texture, color)
-    normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+    corners, shares = faces[raster.face_index[seen]], raster.barycentric[seen][..., None]
+
+    def pixels(values: Float[np.ndarray, "v c"]) -> Float[np.ndarray, "p c"]:
+        mixed: np.ndarray = (torch.from_numpy(values.astype(np.float32))[corners] * shares).sum(dim=1).numpy()
+        return mixed
+
+    uv = None if surface.uv is None else pixels(surface.uv)
+    if look == "color" and uv is not None and surface.texture is not None:
+        color = _texels(surface.texture, uv)
+    else:
+        color = pixels(_paint(surface, look))
+    normal = _normals(surface, vertices_cam, uv, pixels)
     if look == "normals":
         color = normal * np.array([0.5, -0.5, -0.5], np.float32) + 0.5
     else:
@@ -66,6 +71,22 @@ def render(
     plain = round(BACKGROUND * 255)
     picture = np.full((camera.height, camera.width, 3), plain, np.uint8) if background is None else background.copy()
     return _laid_over(picture, seen, color, oversampling)
+
+
+def _normals(
+    surface: Surface,
+    vertices_cam: Float[np.ndarray, "v 3"],
+    uv: Float[np.ndarray, "p 2"] | None,
+    pixels: Callable[[np.ndarray], np.ndarray],
+) -> Float[np.ndarray, "p 3"]:
+    """Unit normals of pixels, with the normal map's detail if there is one."""
+    if surface.normal_map is None or surface.uv is None or uv is None:
+        normal = pixels(vertex_normals(vertices_cam, surface.faces))
+        unit: np.ndarray = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+        return unit
+    normals = seamless_normals(vertices_cam, surface.faces, surface.vertices)
+    along = tangents(vertices_cam, surface.faces, normals, surface.uv)
+    return detailed(surface.normal_map, uv, pixels(normals), pixels(along))
 
 
 def _laid_over(
@@ -131,14 +152,11 @@ def coarser(surface: Surface, cell_m: float) -> Surface:
         skin_bones=surface.skin_bones[first],
         uv=None,
         texture=None,
+        normal_map=None,
     )
 
 
-def _with_u_v(uv: Float[np.ndarray, "v 2"]) -> Float[np.ndarray, "v 3"]:
-    return np.concatenate((uv, np.zeros_like(uv[:, :1])), axis=1)
-
-
-def _texels(texture: UInt8[np.ndarray, "t t 3"], uv: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "p 3"]:
+def _texels(texture: UInt8[np.ndarray, "t t 3"], uv: Float[np.ndarray, "p 2"]) -> Float[np.ndarray, "p 3"]:
     """The texture's nearest colours, 0-1; v runs up."""
     size = len(texture)
     column, row = (np.clip(share * size, 0, size - 1).astype(int) for share in (uv[:, 0], 1 - uv[:, 1]))

@@ -151,3 +151,8 @@ def agreement(looks: VertexLooks, agreed: Float[np.ndarray, "v 3"]) -> Float[np.
 def as_bytes(color: Float[np.ndarray, "*n 3"]) -> UInt8[np.ndarray, "*n 3"]:
     """0-1 to 0-255."""
     return np.rint(color.clip(0, 1) * 255).astype(np.uint8)
+
+
+def risen(values: Float[np.ndarray, "*n"], between: tuple[float, float]) -> Float[np.ndarray, "*n"]:
+    """From 0 to 1 between two values."""
+    return np.clip((values - between[0]) / (between[1] - between[0]), 0, 1)

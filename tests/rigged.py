@@ -59,6 +59,12 @@ def textured(surface: Surface) -> Surface:
     return replace(surface, uv=share[:, [0, 2]].astype(np.float32), texture=texture)
 
 
+def tilted(surface: Surface, tilt: tuple[float, float, float]) -> Surface:
+    """The same with a texture and a normal map that says one thing everywhere, in tangent space."""
+    texel = np.rint((np.array(tilt) / np.linalg.norm(tilt) * 0.5 + 0.5) * 255).astype(np.uint8)
+    return replace(textured(surface), normal_map=np.tile(texel, (64, 64, 1)))
+
+
 def rig_of(scene: Scene, body: BodyModel, hold_feet: bool = True) -> Rig:
     """The scene's rig, with a camera that stands still."""
     return rig_dancer(scene.motion, body, True, RigConfig(hold_feet=hold_feet))

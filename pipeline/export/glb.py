@@ -12,7 +12,8 @@ from dancedepth.pipeline.records import Rig, Surface
 from dancedepth.pipeline.rig import moving_bones, rest_surface
 from dancedepth.pipeline.skeleton import SkeletonMotion
 from dancedepth.pipeline.storage import write_bytes
-from dancedepth.pipeline.surface import vertex_normals
+from dancedepth.pipeline.surface import seamless_normals
+from dancedepth.pipeline.tangents import tangents
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from scipy.spatial.transform import Rotation
@@ -21,13 +22,16 @@ CV_FROM_GLTF_CAMERA = np.diag([1.0, -1.0, -1.0, 1.0])
 """glTF's cameras look along -z with y up."""
 NEAR_M, FAR_M = 0.05, 100.0
 JPEG_QUALITY = 92
+HALF_COLOR, FULL_COLOR = "4:2:0", "4:4:4"
+"""JPEG's resolution of hue: eyes do not see it as sharply as light, but normals are all of it."""
 
 
 def write_dancer_glb(path: Path, surface: Surface, rig: Rig) -> None:
     """Write the skinned, animated surface; y up, metres, standing on y = 0, facing +z at rest.
 
     Joints are bones with their y axis along them, as Blender likes it; only bones that move have animation channels.
-    Colours are a texture if the surface has one, else vertex colours; `_OBSERVED` says how much of it was seen.
+    Colours are a texture if the surface has one, else vertex colours; folds and features a normal map with the tangents
+    that it was made for. `_OBSERVED` says how much of the surface was seen.
     """
     file = GlbFile("dancer")
     bones = len(rig.bone_names)
@@ -85,15 +89,18 @@ class GlbFile:
 
     def add_mesh(self, surface: Surface, vertices: Float[np.ndarray, "v 3"], rig: Rig | None = None) -> int:
         """The surface's mesh, with skin weights if there is a rig."""
-        posed_normals = _normals(vertices, surface.faces)
+        normals = seamless_normals(vertices, surface.faces, surface.vertices)
         vertex = gltf.ARRAY_BUFFER
         attributes = gltf.Attributes(
             POSITION=self.add_array(vertices.astype(np.float32), gltf.VEC3, vertex),
-            NORMAL=self.add_array(posed_normals, gltf.VEC3, vertex),
+            NORMAL=self.add_array(normals, gltf.VEC3, vertex),
         )
         if surface.uv is not None and surface.texture is not None:
             flipped = np.stack((surface.uv[:, 0], 1 - surface.uv[:, 1]), axis=1)
             attributes.TEXCOORD_0 = self.add_array(flipped.astype(np.float32), gltf.VEC2, vertex)
+            if surface.normal_map is not None:
+                along = tangents(vertices, surface.faces, normals, surface.uv)
+                attributes.TANGENT = self.add_array(along, gltf.VEC4, vertex)
         else:
             attributes.COLOR_0 = self.add_array(linear_colors(surface.colors), gltf.VEC4, vertex, normalized=True)
         if rig is not None:
@@ -102,7 +109,7 @@ class GlbFile:
             attributes.WEIGHTS_0 = self.add_array(weights, gltf.VEC4, vertex, normalized=True)
         attributes._OBSERVED = self.add_array(surface.observed.astype(np.float32), gltf.SCALAR, vertex)
         faces = self.add_array(surface.faces.astype(np.uint32).reshape(-1), gltf.SCALAR, gltf.ELEMENT_ARRAY_BUFFER)
-        primitive = gltf.Primitive(attributes=attributes, indices=faces, material=self._add_material(surface.texture))
+        primitive = gltf.Primitive(attributes=attributes, indices=faces, material=self._add_material(surface))
         self.document.meshes.append(gltf.Mesh(name="surface", primitives=[primitive]))
         return len(self.document.meshes) - 1
 
@@ -120,19 +127,27 @@ class GlbFile:
         self.document.bufferViews.append(view)
         return len(self.document.bufferViews) - 1
 
-    def _add_material(self, texture: UInt8[np.ndarray, "t t 3"] | None) -> int:
+    def _add_material(self, surface: Surface) -> int:
         """Matt; light is in the colours already."""
         look = gltf.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=0.9)
-        if texture is not None:
-            buffer = io.BytesIO()
-            Image.fromarray(texture).save(buffer, "JPEG", quality=JPEG_QUALITY)
-            view = self._add_view(buffer.getvalue())
-            self.document.images.append(gltf.Image(name="dancer", bufferView=view, mimeType="image/jpeg"))
-            self.document.samplers.append(gltf.Sampler(magFilter=gltf.LINEAR, minFilter=gltf.LINEAR_MIPMAP_LINEAR))
-            self.document.textures.append(gltf.Texture(sampler=0, source=0))
-            look.baseColorTexture = gltf.TextureInfo(index=0)
-        self.document.materials.append(gltf.Material(name="dancer", pbrMetallicRoughness=look))
+        material = gltf.Material(name="dancer", pbrMetallicRoughness=look)
+        if surface.texture is not None:
+            look.baseColorTexture = gltf.TextureInfo(index=self._add_texture("dancer", surface.texture, HALF_COLOR))
+            if surface.normal_map is not None:
+                index = self._add_texture("dancer_normals", surface.normal_map, FULL_COLOR)
+                material.normalTexture = gltf.NormalMaterialTexture(index=index)
+        self.document.materials.append(material)
         return len(self.document.materials) - 1
+
+    def _add_texture(self, name: str, pixels: UInt8[np.ndarray, "t t 3"], subsampling: str) -> int:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=subsampling)
+        if not self.document.samplers:
+            self.document.samplers.append(gltf.Sampler(magFilter=gltf.LINEAR, minFilter=gltf.LINEAR_MIPMAP_LINEAR))
+        view = self._add_view(buffer.getvalue())
+        self.document.images.append(gltf.Image(name=name, bufferView=view, mimeType="image/jpeg"))
+        self.document.textures.append(gltf.Texture(sampler=0, source=len(self.document.images) - 1))
+        return len(self.document.textures) - 1
 
 
 def linear_colors(colors: UInt8[np.ndarray, "v 3"]) -> np.ndarray:
@@ -157,17 +172,6 @@ def skin_shares(
     shares = np.rint(weights / weights.sum(axis=1, keepdims=True) * 65535).astype(np.int64)
     shares[:, 0] += 65535 - shares.sum(axis=1)
     return np.where(shares > 0, bones, 0).astype(np.uint8), shares.astype(np.uint16)
-
-
-def _normals(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "v 3"]:
-    """Unit normals; corners of the texture's seams, which lie on the same place, share one."""
-    same = np.unique(vertices.astype(np.float32).view("V12").ravel(), return_inverse=True)[1]
-    first = np.zeros(same.max() + 1, int)
-    first[same[::-1]] = np.arange(len(same))[::-1]
-    normals = vertex_normals(vertices[first], same[faces])[same]
-    empty = ~normals.any(axis=1)
-    normals[empty] = (0, 1, 0)
-    return normals.astype(np.float32)
 
 
 def _add_joints(file: GlbFile, rig: Rig) -> None:

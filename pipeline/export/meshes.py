@@ -10,7 +10,7 @@ from dancedepth.pipeline.export.glb import write_mesh_glb
 from dancedepth.pipeline.export.usd import write_usdz
 from dancedepth.pipeline.ply import ply_bytes
 from dancedepth.pipeline.records import Surface
-from dancedepth.pipeline.storage import write_bytes
+from dancedepth.pipeline.storage import write_bytes, write_image
 from dancedepth.pipeline.surface import vertex_normals
 from jaxtyping import Float
 
@@ -30,7 +30,7 @@ def _write_ply(path: Path, surface: Surface, vertices: Float[np.ndarray, "v 3"])
 
 
 def _write_obj(path: Path, surface: Surface, vertices: Float[np.ndarray, "v 3"]) -> None:
-    """With normals and either a texture, in files beside it, or vertex colours behind the coordinates."""
+    """With normals and either texture and normal map, in files beside it, or vertex colours behind the coordinates."""
     import trimesh
     from PIL import Image
     from trimesh.exchange.obj import export_obj
@@ -47,6 +47,10 @@ def _write_obj(path: Path, surface: Surface, vertices: Float[np.ndarray, "v 3"])
         write_bytes(path, export_obj(mesh, include_normals=True).encode())
         return
     text, beside = export_obj(mesh, include_normals=True, return_texture=True, mtl_name=f"{path.stem}.mtl")
+    if surface.normal_map is not None:
+        name = f"{path.stem}_normals.png"
+        write_image(path.with_name(name), surface.normal_map)
+        beside[f"{path.stem}.mtl"] += f"\nnorm {name}\n".encode()
     for name, data in beside.items():
         write_bytes(path.with_name(name), data)
     write_bytes(path, text.encode())

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 CODES_PER_S = 24
 """USD's time codes a second; samples lie between whole codes where the clip's frames do."""
-TEXTURE = "dancer.png"
+TEXTURE, NORMAL_MAP = "dancer.png", "dancer_normals.png"
 
 
 def write_usdz(path: Path, surface: Surface, vertices: Float[np.ndarray, "v 3"], rig: Rig | None = None) -> None:
@@ -70,36 +70,47 @@ def _mesh(stage: Any, surface: Surface, vertices: Float[np.ndarray, "v 3"], fold
         uv = primvars.CreatePrimvar("st", Sdf.ValueTypeNames.TexCoord2fArray, vertex)
         uv.Set(Vt.Vec2fArray.FromNumpy(surface.uv.astype(np.float32)))
         storage.write_image(folder / TEXTURE, surface.texture)
-    _paint(stage, mesh, surface.texture is not None)
+        if surface.normal_map is not None:
+            storage.write_image(folder / NORMAL_MAP, surface.normal_map)
+    _paint(stage, mesh, surface)
     return mesh
 
 
-def _paint(stage: Any, mesh: Any, textured: bool) -> None:
-    """A matt material that shows the texture, or the vertex colours."""
-    from pxr import Sdf, UsdShade
+def _paint(stage: Any, mesh: Any, surface: Surface) -> None:
+    """A matt material that shows the texture and the normal map, or the vertex colours."""
+    from pxr import Gf, Sdf, UsdShade
 
     material = UsdShade.Material.Define(stage, "/dancer/material")
     shader = UsdShade.Shader.Define(stage, "/dancer/material/surface")
     shader.CreateIdAttr("UsdPreviewSurface")
     shader.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(0.9)
     reader = UsdShade.Shader.Define(stage, "/dancer/material/reader")
-    color = reader
-    if textured:
+
+    def picture(name: str, file: str, space: str) -> Any:
+        node = UsdShade.Shader.Define(stage, f"/dancer/material/{name}")
+        node.CreateIdAttr("UsdUVTexture")
+        node.CreateInput("file", Sdf.ValueTypeNames.Asset).Set(file)
+        node.CreateInput("sourceColorSpace", Sdf.ValueTypeNames.Token).Set(space)
+        node.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(reader.ConnectableAPI(), "result")
+        node.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
+        return node
+
+    color, output = reader, "result"
+    if surface.texture is not None:
         reader.CreateIdAttr("UsdPrimvarReader_float2")
         reader.CreateInput("varname", Sdf.ValueTypeNames.String).Set("st")
         reader.CreateOutput("result", Sdf.ValueTypeNames.Float2)
-        color = UsdShade.Shader.Define(stage, "/dancer/material/texture")
-        color.CreateIdAttr("UsdUVTexture")
-        color.CreateInput("file", Sdf.ValueTypeNames.Asset).Set(TEXTURE)
-        color.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(reader.ConnectableAPI(), "result")
-        output = color.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
+        color, output = picture("texture", TEXTURE, "sRGB"), "rgb"
     else:
         reader.CreateIdAttr("UsdPrimvarReader_float3")
         reader.CreateInput("varname", Sdf.ValueTypeNames.String).Set("displayColor")
-        output = reader.CreateOutput("result", Sdf.ValueTypeNames.Float3)
-    shader.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).ConnectToSource(
-        color.ConnectableAPI(), output.GetBaseName()
-    )
+        reader.CreateOutput("result", Sdf.ValueTypeNames.Float3)
+    shader.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).ConnectToSource(color.ConnectableAPI(), output)
+    if surface.normal_map is not None:
+        relief = picture("normals", NORMAL_MAP, "raw")
+        relief.CreateInput("scale", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(2, 2, 2, 1))
+        relief.CreateInput("bias", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(-1, -1, -1, 0))
+        shader.CreateInput("normal", Sdf.ValueTypeNames.Normal3f).ConnectToSource(relief.ConnectableAPI(), "rgb")
     material.CreateSurfaceOutput().ConnectToSource(shader.ConnectableAPI(), "surface")
     UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(material)
 

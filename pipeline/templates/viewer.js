@@ -84,16 +84,17 @@
   find("reset").addEventListener("click", () => Object.assign(orbit, home));
 
   function materials(mesh) {
-    const map = mesh.material.map || null;
+    const map = mesh.material.map || null, normalMap = mesh.material.normalMap || null;
     const seen = mesh.geometry.getAttribute("_observed");
     const red = new THREE.Color(0xd92619).convertSRGBToLinear(), grey = new THREE.Color(0xcccccc).convertSRGBToLinear();
     const paint = new Float32Array(seen.count * 3), color = new THREE.Color();
     for (let i = 0; i < seen.count; i++) color.lerpColors(red, grey, seen.getX(i)).toArray(paint, 3 * i);
     const own = mesh.geometry.getAttribute("color"), observed = new THREE.BufferAttribute(paint, 3);
-    const lit = (options) => new THREE.MeshLambertMaterial(options);
+    const lit = (options) => new THREE.MeshPhongMaterial(Object.assign({ specular: 0x000000, normalMap }, options));
     return {
       textured: [lit(map ? { map } : { vertexColors: true }), own],
-      normals: [new THREE.MeshNormalMaterial(), own],
+      clay: [lit({ color: 0xb8b4ae }), own],
+      normals: [new THREE.MeshNormalMaterial({ normalMap }), own],
       observed: [lit({ vertexColors: true }), observed],
     };
   }

@@ -44,7 +44,7 @@ if (!seen.failed) {
     watch();
   }));
   await picture("played");
-  for (const look of ["normals", "observed"]) {
+  for (const look of ["clay", "normals", "observed"]) {
     await page.click(`[data-look=${look}]`);
     await picture(look);
   }

@@ -17,7 +17,7 @@ from pygltflib import GLTF2
 from scipy.spatial import cKDTree
 
 from tests.cli.conftest import Command
-from tests.rigged import textured, write_run
+from tests.rigged import tilted, write_run
 from tests.scenes import dancer, turning
 
 FRAMES = 4
@@ -75,14 +75,15 @@ def test_what_moves(command: Command, run: Path) -> None:
     assert f"Frames: {FRAMES}" in (run / "export" / "dancer.bvh").read_text()
 
 
-def test_a_textured_obj_brings_its_picture(command: Command, run: Path, tmp_path: Path) -> None:
+def test_a_textured_obj_brings_its_pictures(command: Command, run: Path, tmp_path: Path) -> None:
     copy = RunFolder(tmp_path / "run")
     for path in (RunFolder(run).manifest, RunFolder(run).rig):
         write_bytes(copy.root / path.name, path.read_bytes())
-    storage.write_surface(copy.surface, textured(storage.read_surface(RunFolder(run).surface)))
+    storage.write_surface(copy.surface, tilted(storage.read_surface(RunFolder(run).surface), (0.6, 0, 0.8)))
     assert command("export", copy.root, "--to", "obj", "-o", tmp_path / "d.obj").code == 0
     names = {path.name for path in tmp_path.iterdir()} - {"run"}
-    assert {"d.obj", "d.mtl"} < names and any(name.endswith(".png") for name in names)
+    assert {"d.obj", "d.mtl", "d_normals.png"} < names and sum(name.endswith(".png") for name in names) == 2
+    assert "\nnorm d_normals.png\n" in (tmp_path / "d.mtl").read_text()
     loaded = trimesh.load(tmp_path / "d.obj", force="mesh", process=False)
     assert loaded.visual.uv.shape == (len(loaded.vertices), 2)
     assert np.ptp(np.asarray(loaded.visual.to_color().vertex_colors)[:, 2]) > 200

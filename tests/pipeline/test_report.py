@@ -14,6 +14,7 @@ from dancedepth.models.body import BodyModel
 from dancedepth.models.geometry import Camera
 from dancedepth.pipeline import storage
 from dancedepth.pipeline.config import FramesConfig
+from dancedepth.pipeline.export.glb import write_dancer_glb
 from dancedepth.pipeline.frames import open_video
 from dancedepth.pipeline.manifest import Manifest
 from dancedepth.pipeline.panels import GROUND, Panels, PanelSize
@@ -26,8 +27,8 @@ from dancedepth.pipeline.video_file import video_writer
 from dancedepth.pipeline.workspace import RunFolder
 from PIL import Image
 
-from tests.rigged import write_run
-from tests.scenes import Scene, dancer, turning
+from tests.rigged import light_surface, rig_of, tilted, write_run
+from tests.scenes import Scene, dancer, still, turning
 
 FRAMES = 12
 BROWSER = Path(__file__).parents[1] / "browser"
@@ -125,19 +126,25 @@ def test_a_run_without_warnings_has_no_empty_list(made: Made, tmp_path: Path) ->
     assert "What hurts" not in (tmp_path / "report.html").read_text()
 
 
-@pytest.fixture(scope="module")
-def looked(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
-    """What a browser without network says of the report, and the folder of its pictures."""
+def look_at(report: Path, out: Path) -> dict:
+    """What a browser without network says of the report; its pictures are in the folder."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if shutil.which("node") is None or chromium is None:
         pytest.skip("no node or no Chromium: the report cannot be opened")
     if not (BROWSER / "node_modules" / "playwright-core").is_dir():
         pytest.skip("no playwright-core: run `npm ci` in tests/browser")
-    out = tmp_path_factory.mktemp("looked")
-    command = ["node", str(BROWSER / "look_at_report.mjs"), str(made.folder.report), str(out), chromium]
+    command = ["node", str(BROWSER / "look_at_report.mjs"), str(report), str(out), chromium]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), out
+    seen: dict = json.loads(done.stdout)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def looked(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
+    """What a browser says of the report, and the folder of its pictures."""
+    out = tmp_path_factory.mktemp("looked")
+    return look_at(made.folder.report, out), out
 
 
 def picture(looked: tuple[dict, Path], name: str) -> np.ndarray:
@@ -167,3 +174,20 @@ def test_the_views_show_normals_and_what_was_seen(looked: tuple[dict, Path]) -> 
     red = (observed[..., 0] > observed[..., 1] + 60) & (observed[..., 0] > 90)
     grey = (np.ptp(observed, axis=2) < 12) & (observed.min(axis=2) > 110)
     assert red.mean() > 0.002 and grey.mean() > 0.002, "the right half is filled, the left was seen"
+
+
+def test_the_browser_shows_a_normal_map_as_the_surface_means_it(made: Made, body: BodyModel, tmp_path: Path) -> None:
+    """One that tilts all normals of a dancer who faces the viewer to the right and up."""
+    still_scene = dancer(body, FRAMES, still({}), Camera.centred(300.0, 180, 240))
+    surface, rig = tilted(light_surface(still_scene), (0.45, 0.45, 0.77)), rig_of(still_scene, body)
+    write_dancer_glb(tmp_path / "dancer.glb", surface, rig)
+    strips = [Strip(0.0, [np.zeros((240, 180, 3), np.uint8)] * 4)]
+    shutil.copy(made.folder.preview, tmp_path / "preview.mp4")
+    write_report(tmp_path / "report.html", made.manifest, tmp_path / "dancer.glb", strips)
+    seen = look_at(tmp_path / "report.html", tmp_path)
+    assert seen["errors"] == [] and seen["failed"] is None
+    normals, clay = picture((seen, tmp_path), "normals"), picture((seen, tmp_path), "clay")
+    where = normals[..., 2] > 150
+    red, green, _ = normals[where].mean(axis=0)
+    assert where.mean() > 0.01 and red > 145 and green > 145, "both are 128 on average without the map"
+    assert np.ptp(clay[where], axis=1).mean() < 25, "clay has no colour"

@@ -6,6 +6,7 @@ import pytest
 import trimesh
 from dancedepth.pipeline import storage
 from dancedepth.pipeline.errors import StorageError
+from dancedepth.pipeline.export.glb import write_mesh_glb
 from dancedepth.pipeline.records import Surface
 
 
@@ -54,11 +55,10 @@ def test_ply_holds_observed_and_stands_upright(tmp_path: Path, ball: Surface) ->
     np.testing.assert_array_equal(mesh.visual.vertex_colors[0], [200, 100, 50, 255])
 
 
-def test_glb_holds_colours_and_stands_upright(tmp_path: Path, ball: Surface) -> None:
-    storage.write_mesh_glb(tmp_path / "mesh.glb", ball)
+def test_glb_stands_upright(tmp_path: Path, ball: Surface) -> None:
+    write_mesh_glb(tmp_path / "mesh.glb", ball, storage.gltf_axes(ball.vertices))
     (mesh,) = trimesh.load_scene(tmp_path / "mesh.glb", process=False).geometry.values()
     np.testing.assert_allclose(mesh.vertices.mean(axis=0), [0.1, 1.0, 0.3], atol=1e-3)
-    np.testing.assert_array_equal(mesh.visual.vertex_colors[0], [200, 100, 50, 255])
     outwards = mesh.vertices - mesh.vertices.mean(axis=0)
     assert (np.einsum("vd,vd->v", mesh.vertex_normals, outwards) > 0).all()
 
@@ -79,9 +79,12 @@ def split(ball: Surface) -> Surface:
 def test_textured_surface_round_trip(tmp_path: Path, ball: Surface) -> None:
     textured = split(ball)
     storage.write_surface(tmp_path / "surface.npz", textured)
+    assert storage.read_surface(tmp_path / "surface.npz").normal_map is None
+    textured = replace(textured, normal_map=textured.texture // 2)
+    storage.write_surface(tmp_path / "surface.npz", textured)
     again = storage.read_surface(tmp_path / "surface.npz")
-    np.testing.assert_array_equal(again.uv, textured.uv)
-    np.testing.assert_array_equal(again.texture, textured.texture)
+    for name in storage.TEXTURE_FIELDS:
+        np.testing.assert_array_equal(getattr(again, name), getattr(textured, name))
 
 
 def test_ply_of_a_textured_surface_is_closed(tmp_path: Path, ball: Surface) -> None:
@@ -93,7 +96,8 @@ def test_ply_of_a_textured_surface_is_closed(tmp_path: Path, ball: Surface) -> N
 
 
 def test_glb_holds_the_texture_the_right_way_round(tmp_path: Path, ball: Surface) -> None:
-    storage.write_mesh_glb(tmp_path / "mesh.glb", split(ball))
+    painted = split(ball)
+    write_mesh_glb(tmp_path / "mesh.glb", painted, storage.gltf_axes(painted.vertices))
     (mesh,) = trimesh.load_scene(tmp_path / "mesh.glb", process=False).geometry.values()
     colors = np.asarray(mesh.visual.to_color().vertex_colors)[:, :3]
     x, y, _ = (mesh.vertices[mesh.faces].mean(axis=1) - [0.1, 1.0, 0.3]).T

@@ -14,7 +14,7 @@ from dancedepth.pipeline.color_fill import Head
 from dancedepth.pipeline.frame_view import FrameImages
 from dancedepth.pipeline.keyframes import Keyframe, keyframe
 from dancedepth.pipeline.portrait import Portrait, choose_portrait
-from dancedepth.pipeline.texture import bake, blend
+from dancedepth.pipeline.texture import Blend, ColorLayer, bake, blend
 from dancedepth.pipeline.vertex_colors import VertexLooks, balanced, consensus, vertex_look
 from dancedepth.pipeline.volume_sampling import Samples
 
@@ -53,6 +53,13 @@ def photo(ball: trimesh.Trimesh, turn: float, index: int, gain: float = 1.0) -> 
     return made
 
 
+def painted(
+    atlas: Atlas, color: np.ndarray, looks: VertexLooks, made: Blend, frames: list[Keyframe], posed: list[np.ndarray]
+) -> np.ndarray:
+    (image,) = bake(atlas, [ColorLayer(color, looks, made, frames)], made, frames, posed, SIZE)
+    return image
+
+
 def baked(ball: trimesh.Trimesh, atlas: Atlas, gains: tuple[float, ...]) -> np.ndarray:
     """Absolute error of every texel that lies in a triangle."""
     turns = [2 * np.pi * k / len(gains) for k in range(len(gains))]
@@ -65,7 +72,7 @@ def baked(ball: trimesh.Trimesh, atlas: Atlas, gains: tuple[float, ...]) -> np.n
     looks = balanced(weight, color, pattern(ball.vertices).astype(np.float32))
     agreed = consensus(looks)
     trust = (agreed.weight > 0.05).astype(np.float32)
-    image = bake(atlas, agreed.color, looks, blend(looks, agreed.color, trust, ball.faces), frames, posed, SIZE)
+    image = painted(atlas, agreed.color, looks, blend(looks, agreed.color, trust, ball.faces), frames, posed)
     flat = np.stack((atlas.uv[:, 0] * SIZE, (1 - atlas.uv[:, 1]) * SIZE, np.ones(len(atlas.uv))), axis=1)
     raster = rasterize(
         torch.from_numpy(flat.astype(np.float32)), torch.from_numpy(atlas.faces), Camera(1.0, 0.0, 0.0, SIZE, SIZE)
@@ -108,7 +115,7 @@ def test_what_hides_a_part_of_a_triangle_is_not_painted_on_it(ball: trimesh.Trim
     looks = VertexLooks(weight[None], color[None], np.ones((1, 3), np.float32))
     plain = np.full((len(weight), 3), 0.5, np.float32)
     made = blend(looks, plain, (weight > 0).astype(np.float32), ball.faces)
-    image = bake(atlas, plain, looks, replace(made, shift=np.zeros_like(made.shift)), [frame], [posed], SIZE) / 255
+    image = painted(atlas, plain, looks, replace(made, shift=np.zeros_like(made.shift)), [frame], [posed]) / 255
     assert made.share.max() > 0.9
     assert (image[..., 0] - image[..., 1:].max(axis=-1)).max() < 0.05
 

@@ -18,7 +18,7 @@ from PIL import Image
 from pygltflib import GLTF2
 from scipy.spatial.transform import Rotation
 
-from tests.rigged import light_surface, rig_of, textured
+from tests.rigged import light_surface, rig_of, textured, tilted
 from tests.scenes import Scene, dancer, turning
 
 BROWSER = Path(__file__).parents[2] / "browser"
@@ -129,8 +129,9 @@ def test_the_camera_is_where_the_clip_was_filmed(scene: Scene, rig: Rig, surface
 def test_the_validator_finds_nothing(surface: Surface, rig: Rig, tmp_path: Path) -> None:
     write_dancer_glb(tmp_path / "plain.glb", surface, rig)
     write_dancer_glb(tmp_path / "textured.glb", textured(surface), rig)
+    write_dancer_glb(tmp_path / "relief.glb", tilted(surface, (0, 0, 1)), rig)
     write_mesh_glb(tmp_path / "mesh.glb", surface, rest_surface(surface, rig))
-    for name in ("plain", "textured", "mesh"):
+    for name in ("plain", "textured", "relief", "mesh"):
         assert validate(tmp_path / f"{name}.glb") == {"numErrors": 0, "numWarnings": 0}
 
 
@@ -144,6 +145,20 @@ def test_a_texture_replaces_the_vertex_colours(surface: Surface, rig: Rig, tmp_p
     image = Image.open(io.BytesIO(file.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]))
     u, v = accessor(file, attributes.TEXCOORD_0)[np.argmax(surface.vertices[:, 2])]
     assert image.getpixel((min(int(u * 64), 63), min(int(v * 64), 63)))[2] > 200, "blue at the top"
+
+
+def test_a_normal_map_comes_with_its_tangents(surface: Surface, rig: Rig, tmp_path: Path) -> None:
+    write_dancer_glb(tmp_path / "dancer.glb", tilted(surface, (0.6, 0, 0.8)), rig)
+    file = GLTF2().load(str(tmp_path / "dancer.glb"))
+    primitive = file.meshes[0].primitives[0]
+    view = file.bufferViews[file.images[file.materials[primitive.material].normalTexture.index].bufferView]
+    image = Image.open(io.BytesIO(file.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]))
+    assert np.allclose(image.getpixel((32, 32)), (204, 128, 230), atol=2)
+    normals, tangents = accessor(file, primitive.attributes.NORMAL), accessor(file, primitive.attributes.TANGENT)
+    assert np.abs((normals * tangents[:, :3]).sum(axis=1)).max() < 1e-5
+    flat = np.abs(normals[:, 0]) < 0.5
+    assert (tangents[flat, 0] > 0.5).mean() > 0.95, "u grows to the dancer's left"
+    assert set(np.unique(tangents[:, 3])) == {-1.0, 1.0}, "the back's texture is mirrored"
 
 
 def test_colours_are_linear_light() -> None:

@@ -1,5 +1,6 @@
 """BVH and USD, read back."""
 
+import io
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from dancedepth.pipeline.export.usd import CODES_PER_S, joint_paths, write_usdz
 from dancedepth.pipeline.records import Rig, Surface
 from dancedepth.pipeline.rig import posed_surface, rest_surface, skeleton_of
 from dancedepth.pipeline.synthesis.bvh import read_bvh
+from PIL import Image
 
-from tests.rigged import light_surface, rig_of, textured
+from tests.rigged import light_surface, rig_of, textured, tilted
 from tests.scenes import Scene, dancer, turning
 
 FRAMES = 7
@@ -85,6 +87,22 @@ def test_usd_packs_the_texture(surface: Surface, rig: Rig, tmp_path: Path) -> No
         assert any(name.endswith(".png") for name in package.namelist())
     stage = Usd.Stage.Open(str(tmp_path / "still.usdz"))
     assert stage.GetPrimAtPath("/dancer/surface") and not stage.GetPrimAtPath("/dancer/skeleton")
+
+
+def test_usd_connects_the_normal_map(surface: Surface, rig: Rig, tmp_path: Path) -> None:
+    pytest.importorskip("pxr", reason="usd-core is not installed")
+    from pxr import Usd, UsdShade
+
+    write_usdz(tmp_path / "still.usdz", tilted(surface, (0.6, 0, 0.8)), posed_surface(surface, rig, 2))
+    stage = Usd.Stage.Open(str(tmp_path / "still.usdz"))
+    shader = UsdShade.Shader(stage.GetPrimAtPath("/dancer/material/surface"))
+    relief = UsdShade.Shader(shader.GetInput("normal").GetConnectedSource()[0].GetPrim())
+    assert relief.GetInput("sourceColorSpace").Get() == "raw"
+    scale, bias = (np.array(relief.GetInput(name).Get())[:3] for name in ("scale", "bias"))
+    with zipfile.ZipFile(tmp_path / "still.usdz") as package:
+        name = next(name for name in package.namelist() if name.endswith("normals.png"))
+        texel = np.asarray(Image.open(io.BytesIO(package.read(name))))[0, 0] / 255
+    assert np.allclose(texel * scale + bias, (0.6, 0, 0.8), atol=0.01)
 
 
 def test_joint_names_are_ones_that_usd_takes(rig: Rig) -> None:
