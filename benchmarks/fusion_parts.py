@@ -42,7 +42,7 @@ from dancedepth.pipeline.truth import Truth, read_truth
 from dancedepth.pipeline.workspace import RunFolder
 from fusion_variants import REFINED, VARIANTS
 from perceptual import PerceptualDistance
-from pictures import ssim, textured
+from pictures import shown_normals, ssim, textured
 from scipy.spatial import cKDTree
 
 HELD_OUT = 6
@@ -90,6 +90,8 @@ class Scores:
     seen: float
     joints_mm: float
     """From the true ones, roots laid on one another."""
+    shown_deg: float
+    """Angle to the truth's normals of those that the surface shows with its normal map, in the held-out frames."""
     psnr_db: float
     ssim: float
     perceptual: float
@@ -143,7 +145,7 @@ def with_true_depth(clip: Path, run: Path) -> Material:
     indices = tuple(i for i in own.geometry.depth.indices if i < len(own.truth.times_s))
     scale = _scale(own.motion, own.truth.motion, list(indices))
     depth = ImageSequence(indices, lambda i: storage.read_depth(own.truth.folder.depth(i)) / np.float32(scale))
-    return replace(own, geometry=GeometrySequence(depth, depth))
+    return replace(own, geometry=_as_if_learned(depth, own.truth))
 
 
 def with_truth(clip: Path, run: Path) -> Material:
@@ -152,7 +154,13 @@ def with_truth(clip: Path, run: Path) -> Material:
     indices, folder = own.geometry.depth.indices, own.truth.folder
     mattes = ImageSequence(indices, lambda i: storage.read_mask(folder.mask(i)))
     depth = ImageSequence(indices, lambda i: storage.read_depth(folder.depth(i)))
-    return replace(own, mattes=mattes, geometry=GeometrySequence(depth, depth), motion=own.truth.motion)
+    return replace(own, mattes=mattes, geometry=_as_if_learned(depth, own.truth), motion=own.truth.motion)
+
+
+def _as_if_learned(depth: ImageSequence, truth: Truth) -> GeometrySequence:
+    """With the truth's normals, all of it sure."""
+    normals = ImageSequence(depth.indices, lambda i: storage.read_normals(truth.folder.normals(i)))
+    return GeometrySequence(depth, normals, ImageSequence(depth.indices, lambda i: np.ones_like(depth.load(i))))
 
 
 def _scale(motion: BodyMotion, true: BodyMotion, frames: list[int]) -> float:
@@ -218,6 +226,7 @@ def measured(surface: Surface, motion: BodyMotion, material: Material) -> Scores
         f_score_10mm=mean.f_score_10mm,
         normals_deg=float(np.mean(angles)),
         seen=seen,
+        shown_deg=shading(surface, motion, truth),
         joints_mm=metrics.joint_error_mm(scale * about_roots[usable], true_about_roots[usable]),
         psnr_db=psnr,
         ssim=alike,
@@ -234,6 +243,18 @@ def _normal_angle(own: Any, posed: np.ndarray, true: Any, true_posed: np.ndarray
     near = distance < NEAR_M
     a, b = (n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-9) for n in (normals[index], true_normals))
     return float(np.degrees(np.arccos(np.clip((a * b).sum(axis=1), -1, 1)))[near].mean())
+
+
+def shading(surface: Surface, motion: BodyMotion, truth: Truth) -> float:
+    """Mean angle, degrees, to the truth's normals in the held-out frames where both show the dancer."""
+    found = []
+    for index in range(0, len(truth.times_s), HELD_OUT):
+        if motion.fitted[index]:
+            shown, covered = shown_normals(surface, motion, index)
+            true = storage.read_normals(truth.folder.normals(index))[covered]
+            both = true.any(axis=1)
+            found.append(metrics.angle_scores(shown[both], true[both]).mean_deg)
+    return float(np.mean(found))
 
 
 def pictures(surface: Surface, motion: BodyMotion, material: Material) -> tuple[float, float, float]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from dancedepth.models.geometry import Camera
 from dancedepth.pipeline import completion, frame_view, fusion, integration, outlines, surfacing
 from dancedepth.pipeline.bare_limbs import BareLimbs
 from dancedepth.pipeline.canonical import CanonicalVolume
+from dancedepth.pipeline.frame_view import FrameImages
+from dancedepth.pipeline.keyframes import Keyframe, keyframe
 
 REFINED = "with refined poses"
 _EXTRACT = CanonicalVolume.extract
@@ -51,6 +55,10 @@ def _none_bare(colors: Any, field: Any, thickness_m: np.ndarray) -> BareLimbs:
     return BareLimbs(np.full(len(thickness_m), -1))
 
 
+def _without_normals(index: int, images: FrameImages, camera: Camera) -> Keyframe | None:
+    return keyframe(index, replace(images, normals=None), camera)
+
+
 VARIANTS: dict[str, Callable[[], Any]] = {
     "all parts": _patched,
     "without the angle's weight": lambda: _patched(
@@ -75,6 +83,7 @@ VARIANTS: dict[str, Callable[[], Any]] = {
         (completion, "HAIR_DEPTH", 1.0),
         (surfacing, "sharpened", lambda vertices, faces, field: (vertices, faces)),
     ),
+    "without the normal map": lambda: _patched((fusion, "keyframe", _without_normals)),
     "without the portrait": lambda: _patched((surfacing, "choose_portrait", lambda *asked: None)),
     "with other limbs' colours": lambda: _patched(
         (surfacing, "own_looks", lambda looks, samples, *asked: (looks, samples))

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.records import BodyMotion, Surface
-from dancedepth.pipeline.surface import pose_surface
+from dancedepth.pipeline.surface import pose_surface, seamless_normals
+from dancedepth.pipeline.tangents import detailed, tangents, unit
 from dancedepth.pipeline.texture import looked_up
 
 SSIM_SIGMA_PX, SSIM_C1, SSIM_C2 = 1.5, 0.01**2, 0.03**2
@@ -25,6 +26,22 @@ def textured(surface: Surface, motion: BodyMotion, index: int) -> tuple[np.ndarr
     image = np.full((*covered.shape, 3), 0.5, np.float32)
     image[covered] = looked_up(surface.texture, np.stack((uv[covered, 0], 1 - uv[covered, 1]), axis=1) * side)
     return image, covered
+
+
+def shown_normals(surface: Surface, motion: BodyMotion, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit normals (p 3) that the surface with its normal map shows in one frame, and where (h w) the p pixels are."""
+    posed, faces = pose_surface(surface, motion.cam_from_rest[index]), torch.from_numpy(surface.faces)
+    raster = rasterize(torch.from_numpy(posed), faces, motion.camera, front_only=True)
+    covered = raster.face_index.numpy() >= 0
+
+    def pixels(values: np.ndarray) -> np.ndarray:
+        return raster.interpolate(faces, torch.from_numpy(values.astype(np.float32))).numpy()[covered]
+
+    normals = seamless_normals(posed, surface.faces, surface.vertices)
+    if surface.normal_map is None or surface.uv is None:
+        return unit(pixels(normals)), covered
+    along = tangents(posed, surface.faces, normals, surface.uv)
+    return detailed(surface.normal_map, pixels(surface.uv), pixels(normals), pixels(along)), covered
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from dancedepth.pipeline.atlas import Atlas, lay_out
@@ -17,8 +17,9 @@ from dancedepth.pipeline.hand_colors import of_one_color
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.limb_borders import Parts, limbs_of, own_looks
 from dancedepth.pipeline.mesh_shape import closed_up, largest_component, simplified
-from dancedepth.pipeline.normal_map import normal_layer
+from dancedepth.pipeline.normal_map import NormalLayer, seen_normals
 from dancedepth.pipeline.portrait import choose_portrait
+from dancedepth.pipeline.raised import raised
 from dancedepth.pipeline.records import BodyMotion, Surface
 from dancedepth.pipeline.relief import sharpened
 from dancedepth.pipeline.surface import skin_turns, skinned, vertex_normals
@@ -110,11 +111,15 @@ def _painted(
     color, trust = _colors(shape, samples, looks, head)
     made = blend(looks, color, trust, shape.faces)
     atlas = unfolding.result()
-    normals = vertex_normals(shape.vertices, shape.faces)
     layers: list[Layer] = [ColorLayer(color, looks, made, keyframes)]
+    normals = vertex_normals(shape.vertices, shape.faces)
     if keyframes and all(frame.normals is not None for frame in keyframes):
         turns = [shape.turns(motion.cam_from_rest[frame.index]) for frame in keyframes]
-        layers.append(normal_layer(normals, shape.faces, shape.vertices, atlas, looks, made, keyframes, posed, turns))
+        seen = seen_normals(normals, shape.faces, looks, made, keyframes, posed, turns)
+        shape = replace(shape, vertices=raised(shape.vertices, shape.faces, normals, seen.of_surface(normals)))
+        normals = vertex_normals(shape.vertices, shape.faces)
+        posed = [shape.posed(motion.cam_from_rest[frame.index]) for frame in keyframes]
+        layers.append(NormalLayer.on(shape.vertices, normals, atlas, seen))
     texture, *normal_map = bake(atlas, layers, made, keyframes, posed, texture_px)
     return Surface(
         vertices=shape.vertices[atlas.source],

@@ -13,7 +13,7 @@ from dancedepth.models.geometry import Camera
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.records import Surface
 from dancedepth.pipeline.surface import seamless_normals, vertex_normals
-from dancedepth.pipeline.tangents import detailed, tangents
+from dancedepth.pipeline.tangents import detailed, tangents, unit
 from jaxtyping import Bool, Float, UInt8
 
 Look = Literal["color", "clay", "normals", "observed"]
@@ -80,11 +80,11 @@ def _normals(
     pixels: Callable[[np.ndarray], np.ndarray],
 ) -> Float[np.ndarray, "p 3"]:
     """Unit normals of pixels, with the normal map's detail if there is one."""
-    if surface.normal_map is None or surface.uv is None or uv is None:
-        normal = pixels(vertex_normals(vertices_cam, surface.faces))
-        unit: np.ndarray = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-        return unit
+    if surface.uv is None:
+        return unit(pixels(vertex_normals(vertices_cam, surface.faces)))
     normals = seamless_normals(vertices_cam, surface.faces, surface.vertices)
+    if surface.normal_map is None or uv is None:
+        return unit(pixels(normals))
     along = tangents(vertices_cam, surface.faces, normals, surface.uv)
     return detailed(surface.normal_map, uv, pixels(normals), pixels(along))
 

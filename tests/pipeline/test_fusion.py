@@ -9,7 +9,7 @@ import open3d as o3d
 import pytest
 import torch
 from dancedepth.models.body import BodyModel
-from dancedepth.models.geometry import Camera
+from dancedepth.models.geometry import Camera, depth_to_normals
 from dancedepth.pipeline.body_field import BodyField
 from dancedepth.pipeline.canonical import CanonicalVolume
 from dancedepth.pipeline.config import FusionConfig
@@ -17,9 +17,10 @@ from dancedepth.pipeline.errors import PersonError
 from dancedepth.pipeline.frame_view import BodyProxy, FrameImages, FrameView, make_view
 from dancedepth.pipeline.fusion import fuse
 from dancedepth.pipeline.integration import integrate, integrate_tensors
-from dancedepth.pipeline.records import ImageSequence, Silent, Surface
+from dancedepth.pipeline.records import GeometrySequence, ImageSequence, Silent, Surface
 from dancedepth.pipeline.surface import pose_surface, welded
 from dancedepth.pipeline.synthesis.character import dress
+from dancedepth.pipeline.turntable import render
 
 from tests.scenes import Scene, dancer, dressed_dancer, rest_body, still, turning
 
@@ -113,6 +114,32 @@ def test_surface_has_the_colours_of_the_truth(dressed: SimpleNamespace) -> None:
     error = np.abs(surface.colors[rows] / 255.0 - scene.colors[nearest[rows]])
     assert error.mean() < 0.03
     assert np.percentile(error, 95) < 0.1
+
+
+def test_learned_normals_make_a_normal_map(front: SimpleNamespace, body: BodyModel) -> None:
+    """Finer than the triangles; the body's own normals, which come without confidence, make none."""
+    scene, camera = front.scene, front.scene.motion.camera
+    depth = scene.geometry.depth
+
+    def true(index: int) -> np.ndarray:
+        return depth_to_normals(torch.from_numpy(depth.load(index)), camera).numpy()
+
+    normals = ImageSequence(depth.indices, true)
+    sure = ImageSequence(depth.indices, lambda index: np.ones_like(depth.load(index)))
+    geometry = GeometrySequence(depth, normals, sure)
+    surface = fused(replace(scene, geometry=geometry), body)
+    assert front.surface.normal_map is None and surface.normal_map is not None
+    assert surface.normal_map.shape == (CONFIG.texture_px, CONFIG.texture_px, 3)
+    posed = pose_surface(surface, scene.motion.cam_from_rest[1])
+
+    def off(shown: Surface) -> float:
+        picture = render(shown, posed, camera, "normals", oversampling=1) / 255.0
+        seen = (picture - 0.5) / np.array([0.5, -0.5, -0.5])
+        both = (true(1)[..., 2] < -0.5) & (np.linalg.norm(seen, axis=-1) > 0.9)
+        cosine = (seen * true(1)).sum(axis=-1) / np.maximum(np.linalg.norm(seen, axis=-1), 1e-6)
+        return float(np.degrees(np.arccos(np.clip(cosine[both], -1, 1))).mean())
+
+    assert off(surface) < 0.8 * off(replace(surface, normal_map=None))
 
 
 def test_skinning_weights_move_the_surface_with_the_body(dressed: SimpleNamespace, body: BodyModel) -> None:

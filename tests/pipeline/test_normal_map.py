@@ -12,7 +12,7 @@ from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.atlas import Atlas, lay_out
 from dancedepth.pipeline.frame_view import FrameImages
 from dancedepth.pipeline.keyframes import Keyframe, keyframe
-from dancedepth.pipeline.normal_map import normal_layer
+from dancedepth.pipeline.normal_map import NormalLayer, seen_normals
 from dancedepth.pipeline.tangents import detailed, tangents, unit
 from dancedepth.pipeline.texture import bake, blend
 from dancedepth.pipeline.vertex_colors import VertexLooks, vertex_look
@@ -75,7 +75,8 @@ def shown(ball: trimesh.Trimesh, atlas: Atlas, frames: list[Keyframe]) -> tuple[
     made = blend(looks, np.full((len(trust), 3), 0.5, np.float32), trust, ball.faces)
     normals, vertices = ball.vertex_normals.astype(np.float32), ball.vertices.astype(np.float32)
     turns = [np.tile(turned(turn).reshape(1, 9), (len(vertices), 1)) for turn in TURNS]
-    layer = normal_layer(normals, ball.faces, vertices, atlas, looks, made, frames, posed, turns)
+    seen = seen_normals(normals, ball.faces, looks, made, frames, posed, turns)
+    layer = NormalLayer.on(vertices, normals, atlas, seen)
     (normal_map,) = bake(atlas, [layer], made, frames, posed, SIZE)
     rng = np.random.default_rng(1)
     corners, shares = atlas.faces[rng.integers(0, len(atlas.faces), 5000)], rng.dirichlet([1] * 3, 5000)
