@@ -23,6 +23,7 @@ from dancedepth.pipeline.raised import raised
 from dancedepth.pipeline.records import BodyMotion, Surface
 from dancedepth.pipeline.relief import sharpened
 from dancedepth.pipeline.surface import skin_turns, skinned, vertex_normals
+from dancedepth.pipeline.tangents import unit
 from dancedepth.pipeline.texture import ColorLayer, Layer, bake, blend, vertex_paint
 from dancedepth.pipeline.vertex_colors import VertexLooks, as_bytes, balanced, consensus, vertex_look
 from dancedepth.pipeline.volume_sampling import Samples, sample
@@ -116,7 +117,9 @@ def _painted(
     if keyframes and all(frame.normals is not None for frame in keyframes):
         turns = [shape.turns(motion.cam_from_rest[frame.index]) for frame in keyframes]
         seen = seen_normals(normals, shape.faces, looks, made, keyframes, posed, turns)
-        shape = replace(shape, vertices=raised(shape.vertices, shape.faces, normals, seen.of_surface(normals)))
+        clothes = 1 - (0 if head is None else head.share[:, None])  # and limbs: normals make noses flat
+        wanted = unit(normals + clothes * (seen.of_surface(normals) - normals))
+        shape = replace(shape, vertices=raised(shape.vertices, shape.faces, normals, wanted))
         normals = vertex_normals(shape.vertices, shape.faces)
         posed = [shape.posed(motion.cam_from_rest[frame.index]) for frame in keyframes]
         layers.append(NormalLayer.on(shape.vertices, normals, atlas, seen))
