@@ -36,8 +36,8 @@ class SeenNormals:
     """The keyframes' normals turned back to the surface's rest pose, and what brings them to its broad shape."""
 
     frames: list[Keyframe]
-    turns: list[Float[np.ndarray, "v 9"]]
-    """The skin's rotation at each vertex from rest to each frame's camera, by rows."""
+    turns: list[Float[np.ndarray, "v 3 3"]]
+    """The skin's rotation at each vertex from rest to each frame's camera."""
     at_vertices: Float[np.ndarray, "k v 3"]
     """Turned back and shifted."""
     shift: Float[np.ndarray, "k v 3"]
@@ -62,7 +62,7 @@ def seen_normals(
     made: Blend,
     frames: list[Keyframe],
     posed: list[Float[np.ndarray, "v 3"]],
-    turns: list[Float[np.ndarray, "v 9"]],
+    turns: list[Float[np.ndarray, "v 3 3"]],
 ) -> SeenNormals:
     """What the frames that paint a surface's colours say of its normals.
 
@@ -112,14 +112,15 @@ class NormalLayer:
     def carried(self, frame: int) -> Float[np.ndarray, "v 19"]:
         """The turn, the shift, the surface's own normals and broad ones, and how much the frame's count."""
         seen = self.seen
-        return np.column_stack([seen.turns[frame], seen.shift[frame], self.plain, seen.broad, seen.counts[frame]])
+        turn = seen.turns[frame].reshape(-1, 9)
+        return np.column_stack([turn, seen.shift[frame], self.plain, seen.broad, seen.counts[frame]])
 
     def stroke(
         self, frame: int, at_px: Float[np.ndarray, "s 2"], carried: Float[np.ndarray, "s 19"]
     ) -> Float[np.ndarray, "s 3"]:
         """The frame's normals, turned back and shifted; the surface's own where it has none."""
         turn, shift, own, broad, counts = np.split(carried, (9, 12, 15, 18), axis=1)
-        turned, sure = _turned_back(self.seen.frames[frame], at_px, turn)
+        turned, sure = _turned_back(self.seen.frames[frame], at_px, turn.reshape(-1, 3, 3))
         shifted = turned + shift
         return own + counts * (sure * _alike(shifted, broad))[:, None] * (shifted - own)
 
@@ -138,10 +139,10 @@ def _alike(said: Float[np.ndarray, "*k v 3"], broad: Float[np.ndarray, "v 3"]) -
 
 
 def _turned_back(
-    frame: Keyframe, at_px: Float[np.ndarray, "s 2"], turn: Float[np.ndarray, "s 9"]
+    frame: Keyframe, at_px: Float[np.ndarray, "s 2"], turn: Float[np.ndarray, "s 3 3"]
 ) -> tuple[Float[np.ndarray, "s 3"], np.ndarray]:
     """A frame's unit normals at places of its picture, at rest; and where it has any."""
     assert frame.normals is not None
     seen = looked_up(frame.normals, at_px) * 2 - 1
     sure = np.einsum("sd,sd->s", seen, seen) > SURE**2
-    return unit(np.einsum("sij,si->sj", turn.reshape(-1, 3, 3), seen)), sure
+    return unit(np.einsum("sij,si->sj", turn, seen)), sure

@@ -27,13 +27,18 @@ def skinned(
     return result
 
 
-def skin_turns(
+def skin_moves(
     weights: Float[np.ndarray, "v 4"], bones: Int[np.ndarray, "v 4"], cam_from_rest: Float[np.ndarray, "j 4 4"]
-) -> Float[np.ndarray, "v 9"]:
-    """The rotation, by rows, that linear blend skinning gives each point (a little shorter where bones differ)."""
+) -> Float[np.ndarray, "v 3 4"]:
+    """What linear blend skinning does with each rest point: rotation (a little less where bones differ) and offset."""
     pose = torch.as_tensor(cam_from_rest, dtype=torch.float32)[None]
-    blended = blended_bones(torch.from_numpy(weights), torch.from_numpy(bones), pose)[0, :, :, :3]
-    result: np.ndarray = blended.reshape(-1, 9).numpy()
+    moves: np.ndarray = blended_bones(torch.from_numpy(weights), torch.from_numpy(bones), pose)[0].numpy()
+    return moves
+
+
+def moved(points: Float[np.ndarray, "v 3"], moves: Float[np.ndarray, "v 3 4"]) -> Float[np.ndarray, "v 3"]:
+    """Rest points in the camera."""
+    result: np.ndarray = (moves[..., :3] * points[:, None]).sum(axis=-1) + moves[..., 3]
     return result
 
 

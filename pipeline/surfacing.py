@@ -22,7 +22,7 @@ from dancedepth.pipeline.portrait import choose_portrait
 from dancedepth.pipeline.raised import raised
 from dancedepth.pipeline.records import BodyMotion, Surface
 from dancedepth.pipeline.relief import sharpened
-from dancedepth.pipeline.surface import skin_turns, skinned, vertex_normals
+from dancedepth.pipeline.surface import moved, skin_moves, vertex_normals
 from dancedepth.pipeline.tangents import unit
 from dancedepth.pipeline.texture import ColorLayer, Layer, bake, blend, vertex_paint
 from dancedepth.pipeline.vertex_colors import VertexLooks, as_bytes, balanced, consensus, vertex_look
@@ -50,13 +50,9 @@ class Shape:
     skin_weights: Float[np.ndarray, "v 4"]
     skin_bones: Int[np.ndarray, "v 4"]
 
-    def posed(self, cam_from_rest: Float[np.ndarray, "j 4 4"]) -> Float[np.ndarray, "v 3"]:
-        """Its vertices in the camera."""
-        return skinned(self.vertices, self.skin_weights, self.skin_bones, cam_from_rest)
-
-    def turns(self, cam_from_rest: Float[np.ndarray, "j 4 4"]) -> Float[np.ndarray, "v 9"]:
-        """Its vertices' blended rotations into the camera, by rows."""
-        return skin_turns(self.skin_weights, self.skin_bones, cam_from_rest)
+    def moves(self, cam_from_rest: Float[np.ndarray, "j 4 4"]) -> Float[np.ndarray, "v 3 4"]:
+        """Of its vertices into the camera."""
+        return skin_moves(self.skin_weights, self.skin_bones, cam_from_rest)
 
 
 def surface_from(
@@ -98,7 +94,8 @@ def _painted(
     texture_px: int,
     unfolding: Future[Atlas],
 ) -> Surface:
-    posed = [shape.posed(motion.cam_from_rest[frame.index]) for frame in keyframes]
+    moves = [shape.moves(motion.cam_from_rest[frame.index]) for frame in keyframes]
+    posed = [moved(shape.vertices, move) for move in moves]
     looks = _looks(shape, samples, keyframes, posed)
     head = _head(shape, motion)
     hands = _own(shape, motion, HAND_BONES)
@@ -115,13 +112,13 @@ def _painted(
     layers: list[Layer] = [ColorLayer(color, looks, made, keyframes)]
     normals = vertex_normals(shape.vertices, shape.faces)
     if keyframes and all(frame.normals is not None for frame in keyframes):
-        turns = [shape.turns(motion.cam_from_rest[frame.index]) for frame in keyframes]
+        turns = [move[..., :3] for move in moves]
         seen = seen_normals(normals, shape.faces, looks, made, keyframes, posed, turns)
         clothes = 1 - (0 if head is None else head.share[:, None])  # and limbs: normals make noses flat
         wanted = unit(normals + clothes * (seen.of_surface(normals) - normals))
         shape = replace(shape, vertices=raised(shape.vertices, shape.faces, normals, wanted))
         normals = vertex_normals(shape.vertices, shape.faces)
-        posed = [shape.posed(motion.cam_from_rest[frame.index]) for frame in keyframes]
+        posed = [moved(shape.vertices, move) for move in moves]
         layers.append(NormalLayer.on(shape.vertices, normals, atlas, seen))
     texture, *normal_map = bake(atlas, layers, made, keyframes, posed, texture_px)
     return Surface(

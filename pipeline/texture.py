@@ -18,6 +18,7 @@ from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.atlas import Atlas
 from dancedepth.pipeline.keyframes import Keyframe
 from dancedepth.pipeline.mesh_shape import averaging
+from dancedepth.pipeline.texture_kernel import mix_corners
 from dancedepth.pipeline.vertex_colors import OFF_M, VertexLooks, agreement, as_bytes, behind_m, pixels_of
 from jaxtyping import Float, Int, UInt8
 
@@ -221,11 +222,9 @@ def _texels(atlas: Atlas, size_px: int) -> Texels:
 def _interpolate(
     values: Float[np.ndarray, "v c"], corners: Int[np.ndarray, "n 3"], bary: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n c"]:
-    table, shares = torch.from_numpy(np.ascontiguousarray(values, np.float32)), torch.from_numpy(bary)
-    index = torch.from_numpy(corners)
-    parts = [table.index_select(0, index[:, k]) * shares[:, k : k + 1] for k in range(3)]
-    result: np.ndarray = (parts[0] + parts[1] + parts[2]).numpy()
-    return result
+    mixed = np.empty((len(corners), values.shape[1]), np.float32)
+    mix_corners(np.ascontiguousarray(values, np.float32), corners, bary, mixed)
+    return mixed
 
 
 def looked_up(rgb: UInt8[np.ndarray, "h w 3"], at_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:

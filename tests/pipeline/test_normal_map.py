@@ -74,7 +74,7 @@ def shown(ball: trimesh.Trimesh, atlas: Atlas, frames: list[Keyframe]) -> tuple[
     trust = (weight.max(axis=0) > 0.05).astype(np.float32)
     made = blend(looks, np.full((len(trust), 3), 0.5, np.float32), trust, ball.faces)
     normals, vertices = ball.vertex_normals.astype(np.float32), ball.vertices.astype(np.float32)
-    turns = [np.tile(turned(turn).reshape(1, 9), (len(vertices), 1)) for turn in TURNS]
+    turns = [np.tile(turned(turn), (len(vertices), 1, 1)) for turn in TURNS]
     seen = seen_normals(normals, ball.faces, looks, made, frames, posed, turns)
     layer = NormalLayer.on(vertices, normals, atlas, seen)
     (normal_map,) = bake(atlas, [layer], made, frames, posed, SIZE)
