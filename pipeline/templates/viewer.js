@@ -28,8 +28,8 @@
   renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
   const scene = new THREE.Scene();
   scene.background = new THREE.Color(0x20252b);
-  scene.add(new THREE.HemisphereLight(0xffffff, 0x8a8a92, 0.62));
-  const lamp = new THREE.DirectionalLight(0xffffff, 0.42);
+  scene.add(new THREE.HemisphereLight(0xffffff, 0x8a8a92, 0.55));
+  const lamp = new THREE.DirectionalLight(0xffffff, 0.55);
   scene.add(lamp);
   const floor = new THREE.GridHelper(6, 12, 0x1a2026, 0x101418);
   scene.add(floor);
@@ -43,7 +43,7 @@
     camera.position.set(orbit.x + Math.sin(orbit.turn) * flat, orbit.y + Math.sin(orbit.tilt) * orbit.distance,
       orbit.z + Math.cos(orbit.turn) * flat);
     camera.lookAt(orbit.x, orbit.y, orbit.z);
-    lamp.position.copy(camera.position);
+    lamp.position.set(-0.6, 0.7, 1).applyQuaternion(camera.quaternion); // over the viewer's left shoulder: relief shows
   }
 
   // Orbit: one pointer turns (or moves, with the right button or shift), two pinch.
@@ -93,7 +93,7 @@
     const lit = (options) => new THREE.MeshPhongMaterial(Object.assign({ specular: 0x000000, normalMap }, options));
     return {
       textured: [lit(map ? { map } : { vertexColors: true }), own],
-      clay: [lit({ color: 0xb8b4ae }), own],
+      clay: [lit({ color: grey }), own],
       normals: [new THREE.MeshNormalMaterial({ normalMap }), own],
       observed: [lit({ vertexColors: true }), observed],
     };
