@@ -42,7 +42,7 @@ from dancedepth.pipeline.truth import Truth, read_truth
 from dancedepth.pipeline.workspace import RunFolder
 from fusion_variants import REFINED, VARIANTS
 from perceptual import PerceptualDistance
-from pictures import shown_normals, ssim, textured
+from pictures import shown, ssim, textured
 from scipy.spatial import cKDTree
 
 HELD_OUT = 6
@@ -250,10 +250,10 @@ def shading(surface: Surface, motion: BodyMotion, truth: Truth) -> float:
     found = []
     for index in range(0, len(truth.times_s), HELD_OUT):
         if motion.fitted[index]:
-            shown, covered = shown_normals(surface, motion, index)
+            normals, covered = shown(surface, motion, index)
             true = storage.read_normals(truth.folder.normals(index))[covered]
             both = true.any(axis=1)
-            found.append(metrics.angle_scores(shown[both], true[both]).mean_deg)
+            found.append(metrics.angle_scores(normals[both], true[both]).mean_deg)
     return float(np.mean(found))
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from dancedepth.models.raster import rasterize
 from dancedepth.pipeline.records import BodyMotion, Surface
-from dancedepth.pipeline.surface import pose_surface, seamless_normals
-from dancedepth.pipeline.tangents import detailed, tangents, unit
+from dancedepth.pipeline.surface import pose_surface
 from dancedepth.pipeline.texture import looked_up
+from dancedepth.pipeline.turntable import shown_normals
 
 SSIM_SIGMA_PX, SSIM_C1, SSIM_C2 = 1.5, 0.01**2, 0.03**2
 """As in Wang et al. 2004."""
@@ -28,7 +28,7 @@ def textured(surface: Surface, motion: BodyMotion, index: int) -> tuple[np.ndarr
     return image, covered
 
 
-def shown_normals(surface: Surface, motion: BodyMotion, index: int) -> tuple[np.ndarray, np.ndarray]:
+def shown(surface: Surface, motion: BodyMotion, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Unit normals (p 3) that the surface with its normal map shows in one frame, and where (h w) the p pixels are."""
     posed, faces = pose_surface(surface, motion.cam_from_rest[index]), torch.from_numpy(surface.faces)
     raster = rasterize(torch.from_numpy(posed), faces, motion.camera, front_only=True)
@@ -37,11 +37,7 @@ def shown_normals(surface: Surface, motion: BodyMotion, index: int) -> tuple[np.
     def pixels(values: np.ndarray) -> np.ndarray:
         return raster.interpolate(faces, torch.from_numpy(values.astype(np.float32))).numpy()[covered]
 
-    normals = seamless_normals(posed, surface.faces, surface.vertices)
-    if surface.normal_map is None or surface.uv is None:
-        return unit(pixels(normals)), covered
-    along = tangents(posed, surface.faces, normals, surface.uv)
-    return detailed(surface.normal_map, pixels(surface.uv), pixels(normals), pixels(along)), covered
+    return shown_normals(surface, posed, pixels), covered
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -58,12 +58,11 @@ def render(
         mixed: np.ndarray = (torch.from_numpy(values.astype(np.float32))[corners] * shares).sum(dim=1).numpy()
         return mixed
 
-    uv = None if surface.uv is None else pixels(surface.uv)
-    if look == "color" and uv is not None and surface.texture is not None:
-        color = _texels(surface.texture, uv)
+    if look == "color" and surface.uv is not None and surface.texture is not None:
+        color = _texels(surface.texture, pixels(surface.uv))
     else:
         color = pixels(_paint(surface, look))
-    normal = _normals(surface, vertices_cam, uv, pixels)
+    normal = shown_normals(surface, vertices_cam, pixels)
     if look == "normals":
         color = normal * np.array([0.5, -0.5, -0.5], np.float32) + 0.5
     else:
@@ -73,20 +72,22 @@ def render(
     return _laid_over(picture, seen, color, oversampling)
 
 
-def _normals(
-    surface: Surface,
-    vertices_cam: Float[np.ndarray, "v 3"],
-    uv: Float[np.ndarray, "p 2"] | None,
-    pixels: Callable[[np.ndarray], np.ndarray],
+def shown_normals(
+    surface: Surface, vertices_cam: Float[np.ndarray, "v 3"], pixels: Callable[[np.ndarray], np.ndarray]
 ) -> Float[np.ndarray, "p 3"]:
-    """Unit normals of pixels, with the normal map's detail if there is one."""
+    """Unit normals of a picture's pixels, with the normal map's detail if there is one.
+
+    Args:
+        vertices_cam: the surface's vertices in the camera's frame.
+        pixels: from what vertices have to what the pixels have of it.
+    """
     if surface.uv is None:
         return unit(pixels(vertex_normals(vertices_cam, surface.faces)))
     normals = seamless_normals(vertices_cam, surface.faces, surface.vertices)
-    if surface.normal_map is None or uv is None:
+    if surface.normal_map is None:
         return unit(pixels(normals))
     along = tangents(vertices_cam, surface.faces, normals, surface.uv)
-    return detailed(surface.normal_map, uv, pixels(normals), pixels(along))
+    return detailed(surface.normal_map, pixels(surface.uv), pixels(normals), pixels(along))
 
 
 def _laid_over(
