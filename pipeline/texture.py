@@ -6,6 +6,7 @@ Colours are one layer of it; what else keyframes say of the surface is painted w
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -34,6 +35,7 @@ NOTICED = 0.02
 """Shares below this are left away."""
 PLAIN_SHARE = 0.05
 """Of the smooth colour everywhere, so that it takes over where nothing was seen."""
+TEXELS_AT_ONCE = 1 << 17
 ROWS_AT_ONCE = 4096
 """Texels are looked up in the picture as an image this wide."""
 
@@ -109,6 +111,12 @@ class Texels:
     """The triangle's, in the atlas."""
     bary: Float[np.ndarray, "n 3"]
     """Where in it the texel's centre lies."""
+
+    def parts(self) -> Iterator[tuple[slice, Texels]]:
+        """So many at a time that what is worked out for them takes little room."""
+        for start in range(0, len(self.index), TEXELS_AT_ONCE):
+            some = slice(start, start + TEXELS_AT_ONCE)
+            yield some, Texels(self.index[some], self.face[some], self.corners[some], self.bary[some])
 
     def values(self, at_corners: Float[np.ndarray, "k c"]) -> Float[np.ndarray, "n c"]:
         """The texels' own of what the atlas's vertices have."""
@@ -197,9 +205,13 @@ def bake(
         for rows, share, stroke in workers.map(strokes, range(len(frames))):
             paint[rows] += stroke
             total[rows] += share
-    values = _split(paint / total, [layer.plain for layer in layers])
+    images = [np.empty((len(bary), 3), np.uint8) for _ in layers]
+    for some, part in texels.parts():
+        values = _split(paint[some] / total[some], [layer.plain for layer in layers])
+        for image, layer, own in zip(images, layers, values, strict=True):
+            image[some] = layer.finished(own, part)
     nearest = _nearest(texels.index, size_px)
-    return [layer.finished(own, texels)[nearest] for layer, own in zip(layers, values, strict=True)]
+    return [image[nearest] for image in images]
 
 
 def _split(values: Float[np.ndarray, "n c"], widths_of: list[np.ndarray]) -> list[np.ndarray]:
