@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from dancedepth.models.body import blended_bones, skin_points
+from dancedepth.models.body import blended_bones
 from dancedepth.pipeline.records import Surface
 from jaxtyping import Float, Int
 
 
 def pose_surface(surface: Surface, cam_from_rest: Float[np.ndarray, "j 4 4"]) -> Float[np.ndarray, "v 3"]:
     """The surface's vertices in the camera, by linear blend skinning."""
-    return skinned(surface.vertices, surface.skin_weights, surface.skin_bones, cam_from_rest)
-
-
-def skinned(
-    vertices: Float[np.ndarray, "v 3"],
-    weights: Float[np.ndarray, "v 4"],
-    bones: Int[np.ndarray, "v 4"],
-    cam_from_rest: Float[np.ndarray, "j 4 4"],
-) -> Float[np.ndarray, "v 3"]:
-    """Rest points in the camera."""
-    points, shares, index = torch.from_numpy(vertices), torch.from_numpy(weights), torch.from_numpy(bones)
-    posed = skin_points(points, shares, index, torch.as_tensor(cam_from_rest, dtype=torch.float32)[None])
-    result: np.ndarray = posed[0].numpy()
-    return result
+    return moved(surface.vertices, skin_moves(surface.skin_weights, surface.skin_bones, cam_from_rest))
 
 
 def skin_moves(

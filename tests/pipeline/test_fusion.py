@@ -140,6 +140,11 @@ def test_learned_normals_make_a_normal_map(front: SimpleNamespace, body: BodyMod
         return float(np.degrees(np.arccos(np.clip(cosine[both], -1, 1))).mean())
 
     assert off(surface) < 0.9 * off(replace(surface, normal_map=None))
+    np.testing.assert_array_equal(surface.faces, front.surface.faces)
+    rise_m = np.linalg.norm(surface.vertices - front.surface.vertices, axis=1)
+    head = surface.vertices[:, 2] > surface.vertices[:, 2].max() - 0.1
+    assert rise_m[head].max() < 1e-4, "heads keep their profile"
+    assert 0.0002 < np.percentile(rise_m, 99) < 0.008, "and all else is raised, a little"
 
 
 def test_skinning_weights_move_the_surface_with_the_body(dressed: SimpleNamespace, body: BodyModel) -> None:

@@ -9,7 +9,7 @@ import torch
 import trimesh
 from dancedepth.models.geometry import Camera
 from dancedepth.models.raster import rasterize
-from dancedepth.pipeline.atlas import Atlas, lay_out
+from dancedepth.pipeline.atlas import Atlas
 from dancedepth.pipeline.frame_view import FrameImages
 from dancedepth.pipeline.keyframes import Keyframe, keyframe
 from dancedepth.pipeline.normal_map import NormalLayer, seen_normals
@@ -21,17 +21,6 @@ from scipy.spatial.transform import Rotation
 CAMERA = Camera.centred(500.0, 320, 320)
 SIZE = 512
 TURNS = np.linspace(0, 2 * np.pi, 8, endpoint=False)
-
-
-@pytest.fixture(scope="module")
-def ball() -> trimesh.Trimesh:
-    return trimesh.creation.icosphere(subdivisions=4, radius=0.3)
-
-
-@pytest.fixture(scope="module")
-def atlas(ball: trimesh.Trimesh) -> Atlas:
-    bones = (ball.vertices[:, 2] > 0).astype(np.int64)
-    return lay_out(ball.vertices, ball.faces, bones, ("spine01", "head"), SIZE)
 
 
 def rippled(points: np.ndarray) -> np.ndarray:

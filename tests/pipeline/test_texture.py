@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import pytest
 import torch
 import trimesh
 from dancedepth.models.geometry import Camera
 from dancedepth.models.raster import rasterize
-from dancedepth.pipeline.atlas import Atlas, lay_out
+from dancedepth.pipeline.atlas import Atlas
 from dancedepth.pipeline.color_fill import Head
 from dancedepth.pipeline.frame_view import FrameImages
 from dancedepth.pipeline.keyframes import Keyframe, keyframe
@@ -20,17 +19,6 @@ from dancedepth.pipeline.volume_sampling import Samples
 
 CAMERA = Camera.centred(500.0, 320, 320)
 SIZE = 512
-
-
-@pytest.fixture(scope="module")
-def ball() -> trimesh.Trimesh:
-    return trimesh.creation.icosphere(subdivisions=4, radius=0.3)
-
-
-@pytest.fixture(scope="module")
-def atlas(ball: trimesh.Trimesh) -> Atlas:
-    bones = (ball.vertices[:, 2] > 0).astype(np.int64)
-    return lay_out(ball.vertices, ball.faces, bones, ("spine01", "head"), SIZE)
 
 
 def pattern(points: np.ndarray) -> np.ndarray:
