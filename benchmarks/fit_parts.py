@@ -47,6 +47,7 @@ class Variant:
 
     weights: FitWeights = USUAL_WEIGHTS
     tracks: Callable[[Tracks], Tracks] = lambda tracks: tracks
+    hands: bool = True
 
 
 def _without_landmarks(tracks: Tracks) -> Tracks:
@@ -59,6 +60,7 @@ VARIANTS = {
     "without optical flow": Variant(FitWeights(image_motion=0.0)),
     "without mattes": Variant(FitWeights(outside=0.0, outline=0.0)),
     "without landmarks": Variant(tracks=_without_landmarks),
+    "without hands": Variant(hands=False),
     "without smoothness": Variant(FitWeights(acceleration=0.0, turning=0.0)),
 }
 
@@ -68,7 +70,8 @@ def fit_parts(
     clips: Annotated[list[str], typer.Argument(help="CLIP=RUN, folders.")],
 ) -> None:
     """Fit every clip in every way; write and print the table."""
-    body = find_ingredients(RunConfig(), "cpu", False).body()
+    ready = find_ingredients(RunConfig(), "cpu", False)
+    body = ready.body()
     out.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[FitScores]] = {name: [] for name in VARIANTS}
     for clip in clips:
@@ -80,6 +83,7 @@ def fit_parts(
                 material.mattes,
                 body,
                 material.motion.camera,
+                ready.hands() if variant.hands else None,
                 BodyMotionConfig(),
                 Silent(),
                 variant.weights,

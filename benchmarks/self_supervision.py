@@ -21,10 +21,11 @@ import typer
 from clip_scores import Score, Unlabelled, correspondence_errors, mean_score, render_clips, score, unlabelled_clips
 from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import load_weights
+from dancedepth.models.hands import MediaPipeHands
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.pose_energy import FitWeights
 from dancedepth.models.precision import has_bfloat16
-from dancedepth.models.weights import cache_folder
+from dancedepth.models.weights import cache_folder, fetch
 from dancedepth.pipeline.adaptation import adapt
 from dancedepth.pipeline.body_motion import fit_body
 from dancedepth.pipeline.config import BodyMotionConfig
@@ -162,7 +163,8 @@ def _cells(
 def _without_flow(clip: Unlabelled) -> Unlabelled:
     """The clip with a body that was not told how the picture moves."""
     seen = (clip.frames, clip.tracks, clip.mattes, clip.body, clip.motion.camera)
-    motion = fit_body(*seen, BodyMotionConfig(), Silent(), FitWeights(image_motion=0.0))
+    hands = MediaPipeHands(fetch("mediapipe-hands"))
+    motion = fit_body(*seen, hands, BodyMotionConfig(), Silent(), FitWeights(image_motion=0.0))
     return replace(clip, motion=motion)
 
 

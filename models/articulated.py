@@ -126,7 +126,19 @@ class ArticulatedBody:
         """Rotations of all the body's bones for `BodyModel.pose`; bones that do not move keep the identity."""
         rotations = torch.eye(3).to(angles).repeat(len(angles), len(self.body.bone_names), 1, 1)
         rotations[:, self.bone_index] = roma.rotvec_to_rotmat(angles)
+        for side in "LR":
+            self._share_twist(rotations, *(self.body.bone(f"{name}.{side}") for name in ("lowerarm02", "wrist")))
         return rotations
+
+    def _share_twist(self, rotations: Float[Tensor, "b j 3 3"], forearm: int, wrist: int) -> None:
+        """Half of a hand's turn about the forearm is the forearm's: skin would wring at the wrist."""
+        axis = torch.nn.functional.normalize(self.body.template_heads[wrist] - self.body.template_heads[forearm], dim=0)
+        turn = roma.rotmat_to_unitquat(rotations[:, wrist])
+        half = torch.atan2(turn[:, :3] @ axis, turn[:, 3])
+        half = torch.remainder(half + torch.pi / 2, torch.pi) - torch.pi / 2
+        shared = roma.rotvec_to_rotmat(half[:, None] * axis)
+        rotations[:, forearm] = shared
+        rotations[:, wrist] = shared.mT @ rotations[:, wrist]
 
 
 def moved(moments: Float[Tensor, "k a 4"], transforms: Float[Tensor, "b a 3 4"]) -> Float[Tensor, "b k 3"]:

@@ -44,6 +44,9 @@ class Weights:
     sources: tuple[UrlSource | WheelSource, ...]
 
 
+MEDIAPIPE = ("--platform", "manylinux_2_17_x86_64", "--python-version", "3.11", "--implementation", "cp")
+"""Its wheel is made for some platforms; the networks inside are the same."""
+
 TABLE: dict[str, Weights] = {
     weights.name: weights
     for weights in (
@@ -67,9 +70,20 @@ TABLE: dict[str, Weights] = {
             (
                 UrlSource("https://storage.googleapis.com/mediapipe-assets/pose_landmark_full.tflite"),
                 WheelSource(
-                    "mediapipe==0.10.14",
-                    "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
-                    ("--platform", "manylinux_2_17_x86_64", "--python-version", "3.11", "--implementation", "cp"),
+                    "mediapipe==0.10.14", "mediapipe/modules/pose_landmark/pose_landmark_full.tflite", MEDIAPIPE
+                ),
+            ),
+        ),
+        Weights(
+            "mediapipe-hands",
+            "hand_landmark_full.tflite",
+            5478917,
+            "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
+            "Apache-2.0",
+            (
+                UrlSource("https://storage.googleapis.com/mediapipe-assets/hand_landmark_full.tflite"),
+                WheelSource(
+                    "mediapipe==0.10.14", "mediapipe/modules/hand_landmark/hand_landmark_full.tflite", MEDIAPIPE
                 ),
             ),
         ),

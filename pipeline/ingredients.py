@@ -8,6 +8,7 @@ from pathlib import Path
 from dancedepth.models.body import BodyModel
 from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import SHIPPED_WEIGHTS, Provenance, load_weights
+from dancedepth.models.hands import MediaPipeHands
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.landmarks import BlazePose
 from dancedepth.models.matting import Matting, load_matting
@@ -26,6 +27,7 @@ class Ingredients:
 
     pose: Path
     landmark_file: Path | None
+    hand_file: Path | None
     segmenter: Path
     body_file: Path
     min_confidence: float
@@ -39,6 +41,10 @@ class Ingredients:
     def landmarks(self) -> BlazePose | None:
         """Finds a person's landmarks in depth, unless the config does without."""
         return None if self.landmark_file is None else BlazePose(self.landmark_file)
+
+    def hands(self) -> MediaPipeHands | None:
+        """Finds a person's palms and fingers, unless the config does without."""
+        return None if self.hand_file is None else MediaPipeHands(self.hand_file)
 
     def matting(self) -> Matting:
         """Cuts people out."""
@@ -65,6 +71,7 @@ class Ingredients:
             ("tracks", self.pose),
             ("tracks", self.landmark_file),
             ("mattes", self.segmenter),
+            ("body_motion", self.hand_file),
             ("body_motion", self.body_file),
             ("depths", self.depth_weights),
         )
@@ -83,9 +90,13 @@ def find_ingredients(config: RunConfig, device: str, trust: bool = False) -> Ing
     if not trust:
         require_known(pose)
         require_known(segmenter)
-    landmarks = None if config.tracks.landmark_model == NONE else resolve(config.tracks.landmark_model)
+    landmarks, hands = _unless_none(config.tracks.landmark_model), _unless_none(config.body_motion.hand_model)
     sure = config.tracks.min_confidence
-    return Ingredients(pose, landmarks, segmenter, fetch(BODY), sure, device, _depth_weights(config))
+    return Ingredients(pose, landmarks, hands, segmenter, fetch(BODY), sure, device, _depth_weights(config))
+
+
+def _unless_none(name_or_path: str) -> Path | None:
+    return None if name_or_path == NONE else resolve(name_or_path)
 
 
 def _depth_weights(config: RunConfig) -> Path | None:

@@ -24,7 +24,7 @@ DISTANCE_CUTOFF_SHARE = 0.4
 FOOTING_ROUNDS = 2
 """The second one makes up for legs that did not reach in the first."""
 MOVING_RAD = 1e-3
-"""Bones that turn less than this over the clip do not move: fingers, for example, are not fitted."""
+"""Bones that turn less than this over the clip do not move: toes, for example, are not fitted."""
 GLTF_FROM_BODY = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 """From the body's axes (x left, y back, z up) to glTF's (x left, y up, z front)."""
 

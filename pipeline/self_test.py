@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def _decode() -> None:
 
 
 def _detect(device: str) -> None:
+    from dancedepth.models.hands import MediaPipeHands
     from dancedepth.models.landmarks import BlazePose
     from dancedepth.models.pose import PoseDetector
     from dancedepth.models.weights import fetch
@@ -71,8 +73,11 @@ def _detect(device: str) -> None:
     found = PoseDetector(fetch("yolo11n-pose"), device).detect(_picture())
     assert not found, "a person was seen in a picture of stripes"
     box_px = np.array([0.0, 0, SIZE_PX[1], SIZE_PX[0]])
-    visibility = BlazePose(fetch("blazepose")).find(_picture(), box_px).visibility
-    assert not visibility.any(), "landmarks of a person were seen in a picture of stripes"
+    person = BlazePose(fetch("blazepose")).find(_picture(), box_px)
+    assert not person.visibility.any(), "landmarks of a person were seen in a picture of stripes"
+    everywhere = replace(person, visibility=np.ones_like(person.visibility))
+    sure = MediaPipeHands(fetch("mediapipe-hands")).find(_picture(), everywhere).confidence
+    assert sure.max() < 0.5, "a hand was seen in a picture of stripes"
 
 
 def _matte(device: str) -> None:

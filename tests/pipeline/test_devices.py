@@ -108,7 +108,7 @@ def _launched_there(config: TrainConfig, *_: object) -> Fabric:
 
 def _fitted(scene: Scene, body: BodyModel) -> BodyMotion:
     camera = scene.motion.camera
-    return fit_body(scene.frames, scene.tracks, scene.mattes, body, camera, FEW_STEPS, Silent())
+    return fit_body(scene.frames, scene.tracks, scene.mattes, body, camera, None, FEW_STEPS, Silent())
 
 
 def _depths(scene: Scene, body: BodyModel, out: Path, device: str) -> GeometrySequence:

@@ -9,7 +9,8 @@ import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.models.evidence import LANDMARK_POINTS
 from dancedepth.models.geometry import project
-from dancedepth.models.landmarks import BlazePose
+from dancedepth.models.hands import MediaPipeHands
+from dancedepth.models.landmarks import BlazePose, Landmarks
 from dancedepth.models.pose import PoseDetector
 from dancedepth.models.weights import fetch
 from dancedepth.pipeline.config import FramesConfig, TracksConfig
@@ -94,9 +95,26 @@ def test_somebody_upside_down_is_turned_upright(clip: Path) -> None:
     assert np.median(np.linalg.norm(places, axis=1)) < 0.1
 
 
-def test_nobody_has_no_landmarks() -> None:
+def test_hands_that_are_found_are_where_they_are(clip: Path, tracks: Tracks, truth: BodyMotion) -> None:
+    """Hands are 20 pixels long here, and half of them before the trunk."""
+    finder, off_m, dancer = MediaPipeHands(fetch("mediapipe-hands")), [], tracks.dancer
+    for frame in open_video(clip / "video.mp4", FramesConfig()):
+        k = frame.index
+        found = finder.find(frame.rgb, Landmarks(dancer.landmarks_px[k], dancer.landmarks_m[k], dancer.visibility[k]))
+        for hand in np.flatnonzero(found.confidence > 0.5):
+            bone = truth.bone_names.index(f"wrist.{'LR'[hand]}")
+            wrist = torch.from_numpy(truth.bone_poses[k, bone, :3, 3])
+            missed_px = project(wrist, truth.camera).numpy() - found.pixels[hand, 0]
+            off_m.append(np.linalg.norm(missed_px) * wrist[2].item() / truth.camera.focal_px)
+    assert len(off_m) >= 6
+    assert np.median(off_m) < 0.03
+
+
+def test_nobody_has_no_landmarks_and_no_hands() -> None:
     grey = np.full((320, 240, 3), 128, np.uint8)
-    assert not BlazePose(fetch("blazepose")).find(grey, np.array([20.0, 20, 220, 300])).visibility.any()
+    nobody = BlazePose(fetch("blazepose")).find(grey, np.array([20.0, 20, 220, 300]))
+    assert not nobody.visibility.any()
+    assert not MediaPipeHands(fetch("mediapipe-hands")).find(grey, nobody).confidence.any()
 
 
 def _first(clip: Path) -> Frame:
