@@ -1,4 +1,4 @@
-"""Hands are of one colour: fingers are not where the fit has them, and what lies behind would be painted on them."""
+"""Hands are of one colour: fingers are not quite where they are fitted, and what lies behind would be painted on."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BARE_SHARE = 0.1
 def of_one_color(
     looks: VertexLooks, samples: Samples, hands: Bool[np.ndarray, "v"], face: Bool[np.ndarray, "v"]
 ) -> tuple[VertexLooks, Samples]:
-    """What was seen, without looks at the hands that are not of their colour: the face's, or, where hardly any is (in
-    gloves), the colour that most of them show.
+    """What was seen, with looks at the hands by how much they are of their colour: what those that are like the face
+    show, or, where hardly any is (in gloves), what most of them show.
     """
     weight, color = looks.weight[:, hands], looks.color[:, hands]
     if weight.sum() < SEEN_WEIGHT:
@@ -29,16 +29,24 @@ def of_one_color(
     own = _usual(color, weight)
     if looks.weight[:, face].sum() >= SEEN_WEIGHT:
         skin = _usual(looks.color[:, face], looks.weight[:, face])
-        own = skin if (weight * _near(color, skin)).sum() > BARE_SHARE * weight.sum() else own
+        bare = weight * _near(color, skin)
+        own = _usual(color, bare) if bare.sum() > BARE_SHARE * weight.sum() else own
     kept, mean = looks.weight.copy(), samples.color_weight.copy()
-    kept[:, hands] *= _near(color, own)
-    mean[hands] *= _near(samples.color[hands], own)
+    kept[:, hands] *= _alike(color, own)
+    mean[hands] *= _alike(samples.color[hands], own)
     return replace(looks, weight=kept), replace(samples, color_weight=mean)
 
 
 def _near(color: Float[np.ndarray, "*n 3"], own: Float[np.ndarray, "3"]) -> Bool[np.ndarray, "*n"]:
     near: np.ndarray = np.linalg.norm(color - own, axis=-1) < OTHER_COLOR
     return near
+
+
+def _alike(color: Float[np.ndarray, "*n 3"], own: Float[np.ndarray, "3"]) -> Float[np.ndarray, "*n"]:
+    """1 for the hands' own colour, falling to 0 for others (Tukey's biweight)."""
+    off = np.linalg.norm(color - own, axis=-1) / OTHER_COLOR
+    alike: np.ndarray = np.maximum(1 - off**2, 0) ** 2
+    return alike
 
 
 def _usual(color: Float[np.ndarray, "k v 3"], weight: Float[np.ndarray, "k v"]) -> Float[np.ndarray, "3"]:

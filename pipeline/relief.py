@@ -35,8 +35,8 @@ SMOOTHINGS = 12
 """Rings of neighbours over which the distance from the skin is averaged: some centimetres."""
 MOVED_M = 0.004
 """Vertices that are farther off than this are no skin."""
-FACE_FROM = 0.5, 0.9
-"""Between these shares of the face vertices begin to move."""
+OWN_FROM = 0.5, 0.9
+"""Between these shares of face and hands vertices begin to move."""
 
 
 def with_own_relief(
@@ -79,8 +79,9 @@ def with_own_relief(
 def sharpened(
     vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], field: BodyField
 ) -> tuple[Float[np.ndarray, "k 3"], Int[np.ndarray, "g 3"]]:
-    """The surface with twice as fine a mesh on the face, which follows the body's relief below the size of voxels."""
-    bare = field.spread(field.face[:, None], vertices)[:, 0] > FACE_FROM[0]
+    """The surface with twice as fine a mesh on face and hands, which follows their relief below the size of voxels."""
+    body_own = np.clip(field.face + field.hands, 0, 1)[:, None]
+    bare = field.spread(body_own, vertices)[:, 0] > OWN_FROM[0]
     count = len(vertices)
     vertices, faces = subdivided(vertices, faces, bare)
     rows = np.concatenate((np.flatnonzero(bare), np.arange(count, len(vertices))))
@@ -90,8 +91,8 @@ def sharpened(
     place[rows] = np.arange(len(rows))
     inner = place[faces]
     mean = averaging(len(rows), inner[(inner >= 0).all(axis=1)])
-    own = field.spread(field.face[:, None], vertices[rows])[:, 0]
-    movable = np.clip((own - FACE_FROM[0]) / (FACE_FROM[1] - FACE_FROM[0]), 0, 1)
+    own = field.spread(body_own, vertices[rows])[:, 0]
+    movable = np.clip((own - OWN_FROM[0]) / (OWN_FROM[1] - OWN_FROM[0]), 0, 1)
     sharp = vertices.copy()
     smooth = field.signed_distance(vertices[rows])
     for _ in range(SMOOTHINGS):

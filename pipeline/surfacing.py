@@ -113,7 +113,8 @@ def _painted(
     normals = vertex_normals(shape.vertices, shape.faces)
     if keyframes and all(frame.normals is not None for frame in keyframes):
         turns = [move[..., :3] for move in moves]
-        seen = seen_normals(normals, shape.faces, looks, made, keyframes, posed, turns)
+        but_hands = replace(looks, weight=np.where(hands, 0, looks.weight))  # which networks see as mittens
+        seen = seen_normals(normals, shape.faces, but_hands, made, keyframes, posed, turns)
         clothes = 1 - (0 if head is None else head.share[:, None])  # and limbs: normals make noses flat
         wanted = unit(normals + clothes * (seen.of_surface(normals) - normals))
         shape = replace(shape, vertices=raised(shape.vertices, shape.faces, normals, wanted))

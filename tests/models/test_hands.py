@@ -44,7 +44,7 @@ def before() -> Evidence:
 
 @pytest.fixture
 def hands() -> ClipHands:
-    """The left hand is at the middle of the image and points at the camera, half as large as the body's; no right one."""
+    """The left hand is at the image's middle and points at the camera, half as large as the body's; no right one."""
     places, pixels = torch.zeros(FRAMES, 2, 21, 3), torch.zeros(FRAMES, 2, 21, 2)
     places[:, :, 5], places[:, :, 17] = torch.tensor([0.03, 0.0, -0.04]), torch.tensor([-0.03, 0.0, -0.04])
     pixels[:] = torch.tensor([360.0, 640.0])

@@ -44,34 +44,36 @@ def surface(field: BodyField, off_m: float) -> tuple[np.ndarray, np.ndarray]:
     return largest_component(vertices.astype(np.float32), faces)
 
 
-def in_the_face(field: BodyField, vertices: np.ndarray) -> np.ndarray:
-    return field.spread(field.face[:, None], vertices)[:, 0] > 0.95
-
-
-def missing_mm(field: BodyField, vertices: np.ndarray, faces: np.ndarray) -> float:
-    """Mean distance of the body's face from a surface."""
+def off_mm(field: BodyField, vertices: np.ndarray, faces: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Signed distances of a part of the body's skin from a surface."""
     scene = o3d.t.geometry.RaycastingScene()
     share = o3d.core.Tensor.from_numpy
     scene.add_triangles(share(vertices.astype(np.float32)), share(faces.astype(np.uint32)))
-    skin = field.fine.points[in_the_face(field, field.fine.points)]
-    return float(1000 * scene.compute_distance(share(skin)).numpy().mean())
+    skin = field.fine.points[field.spread(part[:, None], field.fine.points)[:, 0] > 0.95]
+    distances: np.ndarray = 1000 * scene.compute_signed_distance(share(skin)).numpy()
+    return distances
 
 
 def test_a_blurred_face_has_the_bodys_relief_and_clothes_keep_theirs(field: BodyField) -> None:
     vertices, faces = surface(field, EGG_M)
-    assert missing_mm(field, vertices, faces) < 2.5
+    assert np.abs(off_mm(field, vertices, faces, field.face)).mean() < 2.5
     trunk = field.spread((field.hair + field.face + field.limbs)[:, None], vertices)[:, 0] < 0.05
     assert np.abs(field.signed_distance(vertices[trunk])).mean() > 0.25 * EGG_M
 
 
-def test_a_sharpened_face_is_finer_than_voxels(field: BodyField) -> None:
+@pytest.mark.parametrize("part", ["face", "hands"])
+def test_sharpened_faces_and_hands_are_finer_than_voxels(field: BodyField, part: str) -> None:
+    def share(points: np.ndarray, of: np.ndarray) -> np.ndarray:
+        return field.spread(of[:, None], points)[:, 0]
+
     vertices, faces = surface(field, 0.0)
     sharp, finer = sharpened(vertices, faces, field)
     assert is_closed(finer)
-    assert in_the_face(field, sharp).sum() > 3 * in_the_face(field, vertices).sum()
-    rough = [field.signed_distance(one[in_the_face(field, one)]).std() for one in (vertices, sharp)]
-    assert rough[1] < 0.6 * rough[0]
-    elsewhere = ~in_the_face(field, vertices) & (field.spread(field.face[:, None], vertices)[:, 0] < 0.4)
+    own = getattr(field, part)
+    assert (share(sharp, own) > 0.95).sum() > 3 * (share(vertices, own) > 0.95).sum()
+    rough = [off_mm(field, *mesh, own).std() for mesh in ((vertices, faces), (sharp, finer))]
+    assert rough[1] < 0.8 * rough[0]
+    elsewhere = share(vertices, np.clip(field.face + field.hands, 0, 1)) < 0.4
     assert np.array_equal(sharp[: len(vertices)][elsewhere], vertices[elsewhere])
 
 
