@@ -39,15 +39,16 @@ def bare_inference(video: Path, run: Path, fps: float, device: str) -> dict[str,
     config = RunConfig(device=device, frames=FramesConfig(fps=fps))
     frames = list(islice(open_video(video, config.frames), FRAMES))
     ready = find_ingredients(config, device)
-    detector, finder, hand_finder, matting = ready.detector(), ready.landmarks(), ready.hands(), ready.matting()
+    detector, finder, close, matting = ready.detector(), ready.landmarks(), ready.finders(), ready.matting()
     pictures = [frame.rgb for frame in frames]
     found = {"detector": _median(detector.detect, pictures)}
     if finder is not None:
         people = [(rgb, person) for rgb in pictures for person in detector.detect(rgb)[:1]]
         found["landmarks"] = _median(lambda one: finder.find(one[0], one[1].box_px, one[1].lean_rad), people)
-        if hand_finder is not None:
-            marked = [(rgb, finder.find(rgb, person.box_px, person.lean_rad)) for rgb, person in people]
-            found["hands"] = _median(lambda one: hand_finder.find(*one), marked)
+        marked = [(rgb, finder.find(rgb, person.box_px, person.lean_rad)) for rgb, person in people]
+        for name, closer in (("hands", close.hands), ("face", close.face)):
+            if closer is not None:
+                found[name] = _median(lambda one, closer=closer: closer.find(*one), marked)
     side = config.mattes.work_side_px
     found["matting"] = _median(matting.alpha, [_within(rgb, side) for rgb in pictures])
     net = ready.depth_networks()

@@ -19,6 +19,7 @@ from dancedepth.models import metrics
 from dancedepth.models.pose_energy import FitWeights
 from dancedepth.pipeline import evaluation, storage
 from dancedepth.pipeline.body_motion import USUAL_WEIGHTS, fit_body
+from dancedepth.pipeline.close_looks import Finders
 from dancedepth.pipeline.config import BodyMotionConfig, RunConfig
 from dancedepth.pipeline.ingredients import find_ingredients
 from dancedepth.pipeline.records import BodyMotion, Silent, Tracks
@@ -47,7 +48,7 @@ class Variant:
 
     weights: FitWeights = USUAL_WEIGHTS
     tracks: Callable[[Tracks], Tracks] = lambda tracks: tracks
-    hands: bool = True
+    finders: Callable[[Finders], Finders] = lambda finders: finders
 
 
 def _without_landmarks(tracks: Tracks) -> Tracks:
@@ -60,7 +61,8 @@ VARIANTS = {
     "without optical flow": Variant(FitWeights(image_motion=0.0)),
     "without mattes": Variant(FitWeights(outside=0.0, outline=0.0)),
     "without landmarks": Variant(tracks=_without_landmarks),
-    "without hands": Variant(hands=False),
+    "without hands": Variant(finders=lambda finders: replace(finders, hands=None)),
+    "without the face": Variant(finders=lambda finders: replace(finders, face=None)),
     "without smoothness": Variant(FitWeights(acceleration=0.0, turning=0.0)),
 }
 
@@ -83,7 +85,7 @@ def fit_parts(
                 material.mattes,
                 body,
                 material.motion.camera,
-                ready.hands() if variant.hands else None,
+                variant.finders(ready.finders()),
                 BodyMotionConfig(),
                 Silent(),
                 variant.weights,

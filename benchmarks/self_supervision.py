@@ -21,14 +21,14 @@ import typer
 from clip_scores import Score, Unlabelled, correspondence_errors, mean_score, render_clips, score, unlabelled_clips
 from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import load_weights
-from dancedepth.models.hands import MediaPipeHands
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.pose_energy import FitWeights
 from dancedepth.models.precision import has_bfloat16
-from dancedepth.models.weights import cache_folder, fetch
+from dancedepth.models.weights import cache_folder
 from dancedepth.pipeline.adaptation import adapt
 from dancedepth.pipeline.body_motion import fit_body
-from dancedepth.pipeline.config import BodyMotionConfig
+from dancedepth.pipeline.config import BodyMotionConfig, RunConfig
+from dancedepth.pipeline.ingredients import find_ingredients
 from dancedepth.pipeline.records import Silent
 from dancedepth.pipeline.storage import read_json, write_json
 from dancedepth.pipeline.training.clip_pairs import find_pairs
@@ -163,8 +163,8 @@ def _cells(
 def _without_flow(clip: Unlabelled) -> Unlabelled:
     """The clip with a body that was not told how the picture moves."""
     seen = (clip.frames, clip.tracks, clip.mattes, clip.body, clip.motion.camera)
-    hands = MediaPipeHands(fetch("mediapipe-hands"))
-    motion = fit_body(*seen, hands, BodyMotionConfig(), Silent(), FitWeights(image_motion=0.0))
+    finders = find_ingredients(RunConfig(), "cpu").finders()
+    motion = fit_body(*seen, finders, BodyMotionConfig(), Silent(), FitWeights(image_motion=0.0))
     return replace(clip, motion=motion)
 
 

@@ -13,7 +13,7 @@ from dancedepth.pipeline.doctor import Finding, examine
 from rich.console import Console
 from rich.text import Text
 
-NAME_WIDTH = 22
+NAME_WIDTH = 24
 
 
 def doctor(

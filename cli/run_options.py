@@ -78,6 +78,7 @@ OPTIONS = (
     RunOption("--pose-model", "tracks.pose_model", PERSON),
     RunOption("--landmark-model", "tracks.landmark_model", PERSON),
     RunOption("--hand-model", "body_motion.hand_model", PERSON),
+    RunOption("--face-model", "body_motion.face_model", PERSON),
     RunOption("--min-confidence", "tracks.min_confidence", PERSON),
     RunOption("--segmenter", "mattes.segmenter", PERSON),
     RunOption("--matte-size", "mattes.work_side_px", PERSON, "PIXELS"),

@@ -35,11 +35,6 @@ BONES: tuple[tuple[int, int, float], ...] = (
 """Pairs of landmarks, and how far off (metres) BlazePose's step in depth from the first to the second is."""
 SCALE_BONES = ((11, 13), (12, 14), (13, 15), (14, 16), (23, 25), (24, 26), (25, 27), (26, 28), (11, 23), (12, 24))
 """Bones whose lengths tell the landmarks' scale against the body's."""
-HAND_POINTS = {0: ("wrist", 0.02), 5: ("index_knuckle", 0.02), 17: ("little_knuckle", 0.018)}
-"""Of the landmarks of a hand the body's point that each one marks, and its spread: 1.4 times how far it lies off
-(medians as above), since errors of a hand come together. The body's own landmarks are 16-44 mm off there."""
-PALM = ((0, 5, 0.03), (0, 17, 0.022), (5, 17, 0.014))
-"""Pairs of those, and the spread (metres) of the step in depth from the first to the second, alike."""
 KEYPOINT_TRUST = 0.5
 """Share of their confidence that keypoints keep where there are landmarks: they take legs for arms more often."""
 KEYPOINTS, FACE_KEYPOINTS = len(KEYPOINT_SPREAD_M), 5
@@ -89,17 +84,24 @@ class ClipLandmarks:
 
 
 @dataclass(frozen=True)
-class ClipHands:
-    """Landmarks of the left and the right hand in a clip (`models.hands`)."""
+class PartMarks:
+    """Points of one part of the body that a network saw from near, in a clip."""
 
-    point_names: tuple[str, ...]
-    """Of the body's fit points."""
-    pixels: Float[Tensor, "n 2 21 2"]
-    places_m: Float[Tensor, "n 2 21 3"]
-    """In axes along the ray through the hand; of any scale."""
-    confidence: Float[Tensor, "n 2"]
-    palm_m: float
-    """From the wrist to the root of the index finger in the body to be fitted."""
+    names: tuple[str, ...]
+    """The body's fit points that they mark."""
+    spread_m: tuple[float, ...]
+    """How far they lie off; 0 for points of which only steps in depth count."""
+    steps: tuple[tuple[str, str, float], ...]
+    """Pairs of them, and how far off (metres) the step in depth from the first to the second is."""
+    replaced: tuple[str, ...]
+    """Those of which earlier observations are doubted where the network is sure."""
+    pixels: Float[Tensor, "n k 2"]
+    places: Float[Tensor, "n k 3"]
+    """In axes along the ray through the part, of any scale."""
+    confidence: Float[Tensor, "n"]
+    """Of the part in each frame."""
+    span_m: float
+    """From the first to the second of the points in the body to be fitted."""
 
 
 def from_keypoints(
@@ -142,37 +144,25 @@ def with_landmarks(evidence: Evidence, found: ClipLandmarks, camera: Camera) -> 
     )
 
 
-def with_hands(evidence: Evidence, found: ClipHands, camera: Camera) -> Evidence:
-    """With the hands' own landmarks in the place of the body's, as far as they are sure."""
-    at = found.pixels.device
-    along = _along_sight(found.places_m, found.pixels.mean(dim=2), camera) * _hand_scale(found)
-    spread = torch.tensor([spread for _, spread in HAND_POINTS.values()], device=at)
-    step_spread = torch.tensor([spread for *_, spread in PALM], device=at)
-    confidence, bone_confidence = evidence.confidence.clone(), evidence.bone_confidence.clone()
-    points, pairs, steps = [evidence.points], [evidence.bones], [evidence.bone_depth_m]
-    for hand, side in enumerate(("left", "right")):
-        own = {mark: found.point_names.index(f"{side}_{name}") for mark, (name, _) in HAND_POINTS.items()}
-        knuckles = torch.tensor([own[mark] for mark in own if mark], device=at)
-        doubt = 1 - found.confidence[:, hand, None]
-        confidence = torch.where(torch.isin(evidence.points, knuckles), confidence * doubt, confidence)
-        replaced = torch.isin(evidence.bones[:, 1], knuckles)
-        bone_confidence = torch.where(replaced, bone_confidence * doubt, bone_confidence)
-        points.append(torch.tensor(list(own.values()), device=at))
-        pairs.append(torch.tensor([(own[a], own[b]) for a, b, _ in PALM], device=at))
-        steps.append(torch.stack([along[:, hand, b] - along[:, hand, a] for a, b, _ in PALM], dim=1))
-    each, every = (
-        found.confidence.repeat_interleave(len(HAND_POINTS), 1),
-        found.confidence.repeat_interleave(len(PALM), 1),
-    )
+def with_part(evidence: Evidence, seen: PartMarks, point_names: tuple[str, ...], camera: Camera) -> Evidence:
+    """Together with a part that was seen from near; `point_names` are the body's fit points."""
+    at, own = seen.pixels.device, {name: point_names.index(name) for name in seen.names}
+    confidence, steps = seen.confidence[:, None], seen.steps
+    along = _along_sight(seen.places, seen.pixels.mean(dim=1), camera) * _part_scale(seen)
+    depth = dict(zip(seen.names, along.unbind(dim=1), strict=True))
+    marked = [k for k, spread in enumerate(seen.spread_m) if spread]
+    doubted = torch.tensor([own[name] for name in seen.replaced], dtype=torch.long, device=at)
+    kept = torch.where(torch.isin(evidence.points, doubted), 1 - confidence, 1.0)
+    bones_kept = torch.where(torch.isin(evidence.bones[:, 1], doubted), 1 - confidence, 1.0)
     return Evidence(
-        points=torch.cat(points),
-        spread_m=torch.cat((evidence.spread_m, spread, spread)),
-        pixels=torch.cat((evidence.pixels, found.pixels[:, :, list(HAND_POINTS)].flatten(1, 2)), dim=1),
-        confidence=torch.cat((confidence, each), dim=1),
-        bones=torch.cat(pairs),
-        bone_spread_m=torch.cat((evidence.bone_spread_m, step_spread, step_spread)),
-        bone_depth_m=torch.cat(steps, dim=1),
-        bone_confidence=torch.cat((bone_confidence, every), dim=1),
+        points=torch.cat((evidence.points, torch.tensor([own[seen.names[k]] for k in marked], device=at))),
+        spread_m=torch.cat((evidence.spread_m, torch.tensor([seen.spread_m[k] for k in marked], device=at))),
+        pixels=torch.cat((evidence.pixels, seen.pixels[:, marked]), dim=1),
+        confidence=torch.cat((evidence.confidence * kept, confidence.expand(-1, len(marked))), dim=1),
+        bones=torch.cat((evidence.bones, torch.tensor([(own[a], own[b]) for a, b, _ in steps], device=at))),
+        bone_spread_m=torch.cat((evidence.bone_spread_m, torch.tensor([off for *_, off in steps], device=at))),
+        bone_depth_m=torch.cat((evidence.bone_depth_m, torch.stack([depth[b] - depth[a] for a, b, _ in steps], 1)), 1),
+        bone_confidence=torch.cat((evidence.bone_confidence * bones_kept, confidence.expand(-1, len(steps))), dim=1),
         times_s=evidence.times_s,
     )
 
@@ -194,11 +184,11 @@ def _along_sight(
     return (places * row[..., None, :]).sum(dim=-1)
 
 
-def _hand_scale(found: ClipHands) -> Float[Tensor, ""]:
-    """How much larger the body's hands are than the landmarks'."""
-    length = (found.places_m[:, :, 5] - found.places_m[:, :, 0]).norm(dim=-1)
-    sure = found.confidence > SURE
-    return found.palm_m / length[sure].median() if bool(sure.any()) else length.new_ones(())
+def _part_scale(seen: PartMarks) -> Float[Tensor, ""]:
+    """How much larger the body's part is than the network's: the median over the sure frames."""
+    length = (seen.places[:, 1] - seen.places[:, 0]).norm(dim=-1)
+    sure = seen.confidence > SURE
+    return seen.span_m / length[sure].median() if bool(sure.any()) else length.new_ones(())
 
 
 def _scale(found: ClipLandmarks) -> Float[Tensor, ""]:

@@ -73,10 +73,10 @@ class MediaPipeHands:
 
     def find(self, rgb: UInt8[np.ndarray, "h w 3"], person: Landmarks) -> Hands:
         """Hands that the body's landmarks do not see are not looked for."""
-        px_per_m, hands = _px_per_m(person), Hands.unseen()
+        hands = Hands.unseen()
         for side in (0, 1):
-            if person.visibility[WRISTS[side]] >= SEEN and px_per_m > 0:
-                found = self._look(rgb, _expected(person, side, px_per_m), side)
+            if person.visibility[WRISTS[side]] >= SEEN and person.px_per_m > 0:
+                found = self._look(rgb, _expected(person, side), side)
                 if found[2] < SURE:
                     found = max(found, self._look(rgb, _around(found[0]), side), key=lambda one: one[2])
                 hands.pixels[side], hands.places_m[side], hands.confidence[side] = found
@@ -93,12 +93,12 @@ class MediaPipeHands:
         return pixels, turned, float(present[0]) * min(2 * own, 1.0)
 
 
-def _expected(person: Landmarks, side: int, px_per_m: float) -> Square:
+def _expected(person: Landmarks, side: int) -> Square:
     """Where the body's landmarks have the hand, fingers up."""
     wrist = person.pixels[WRISTS[side]]
     knuckles = (2 * person.pixels[INDEX_KNUCKLES[side]] + person.pixels[LITTLE_KNUCKLES[side]]) / 3
     up = knuckles - wrist
-    side_px = max(LEAST_M * px_per_m, A_KNUCKLE * float(np.linalg.norm(up)))
+    side_px = max(LEAST_M * person.px_per_m, A_KNUCKLE * float(np.linalg.norm(up)))
     return Square(knuckles, side_px, math.atan2(up[0], -up[1]))
 
 
@@ -110,15 +110,3 @@ def _around(pixels: Float[np.ndarray, "21 2"]) -> Square:
     low, high = palm.min(axis=0), palm.max(axis=0)
     centre = (low + high) / 2 - [0, AHEAD * (high - low)[1]]
     return Square(upright.turn @ centre, ROOM * float((high - low).max()), math.atan2(up[0], -up[1]))
-
-
-def _px_per_m(person: Landmarks) -> float:
-    """How large the person is in the image; 0 where nobody is seen."""
-    weight = person.visibility[:, None]
-    if weight.sum() < 1:
-        return 0.0
-    spread = [
-        float((weight * (points - (weight * points).sum(axis=0) / weight.sum()) ** 2).sum())
-        for points in (person.pixels, person.places_m[:, :2])
-    ]
-    return math.sqrt(spread[0] / max(spread[1], 1e-9))

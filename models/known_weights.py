@@ -88,6 +88,17 @@ TABLE: dict[str, Weights] = {
             ),
         ),
         Weights(
+            "mediapipe-face",
+            "face_landmark.tflite",
+            1242398,
+            "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+            "Apache-2.0",
+            (
+                UrlSource("https://storage.googleapis.com/mediapipe-assets/face_landmark.tflite"),
+                WheelSource("mediapipe==0.10.14", "mediapipe/modules/face_landmark/face_landmark.tflite", MEDIAPIPE),
+            ),
+        ),
+        Weights(
             "rvm",
             "rvm_mobilenetv3_fp32.onnx",
             14975696,

@@ -44,6 +44,18 @@ class Landmarks:
     visibility: Float[np.ndarray, "33"]
     """0-1; 0 throughout where the network sees nobody."""
 
+    @property
+    def px_per_m(self) -> float:
+        """How large the person is in the image; 0 where nobody is seen."""
+        weight = self.visibility[:, None]
+        if weight.sum() < 1:
+            return 0.0
+        spread = [
+            float((weight * (points - (weight * points).sum(axis=0) / weight.sum()) ** 2).sum())
+            for points in (self.pixels, self.places_m[:, :2])
+        ]
+        return math.sqrt(spread[0] / max(spread[1], 1e-9))
+
 
 class LandmarkFinder(Protocol):
     """Finds the landmarks of a person whose box is known."""

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
-import roma
 import torch
 from dancedepth.models.articulated import ArticulatedBody, moved
-from dancedepth.models.body import ADULT, BodyModel, RestBody
+from dancedepth.models.body import ADULT, BodyModel
 from dancedepth.models.body_fit import ClipFit, Pictures, fit_clip, silhouette_points
 from dancedepth.models.evidence import (
     SCALE_BONES,
-    ClipHands,
     ClipLandmarks,
     Evidence,
     from_keypoints,
     landmark_points,
-    with_hands,
     with_landmarks,
+    with_part,
 )
 from dancedepth.models.geometry import Camera, project
-from dancedepth.models.hands import HandFinder, Hands
 from dancedepth.models.headings import search_headings
 from dancedepth.models.joints import FIT_JOINTS
-from dancedepth.models.landmarks import Landmarks
 from dancedepth.models.pose_energy import Energy, FitWeights
 from dancedepth.models.silhouettes import Silhouettes, silhouette, stack
+from dancedepth.pipeline.close_looks import CloseLooks, Finders
 from dancedepth.pipeline.config import BodyMotionConfig
 from dancedepth.pipeline.errors import PersonError
-from dancedepth.pipeline.fingers import BONES, RestHand, finger_turns
 from dancedepth.pipeline.image_motion import find_image_motion
 from dancedepth.pipeline.lookahead import meanwhile
 from dancedepth.pipeline.records import BodyMotion, Frame, FrameSource, ImageSequence, Observer, Track, Tracks
@@ -52,12 +48,12 @@ def fit_body(
     mattes: ImageSequence,
     body: BodyModel,
     camera: Camera,
-    hand_finder: HandFinder | None,
+    finders: Finders,
     config: BodyMotionConfig,
     observer: Observer,
     weights: FitWeights = USUAL_WEIGHTS,
 ) -> BodyMotion:
-    """Fit the body to the dancer's keypoints, landmarks, hands, mattes and optical flow; one pass over the frames.
+    """Fit the body to the dancer's keypoints, landmarks, hands, face, mattes and optical flow; one pass.
 
     Raises:
         PersonError: no frame shows enough of the dancer.
@@ -76,10 +72,10 @@ def fit_body(
     seen = with_landmarks(keypoints, _landmarks(tracks.dancer, fitted, model), camera)
     observer.stage_started("body motion", config.search_steps + config.keypoint_steps + config.matte_steps)
 
-    hands = _SeenHands(tracks.dancer, hand_finder)
+    close = CloseLooks(tracks.dancer, finders)
 
     def look(frames: Iterable[Frame]) -> Pictures:
-        flow = find_image_motion(hands.looked_at(frames), tracks.dancer, mattes, body.device)
+        flow = find_image_motion(close.during(frames), tracks.dancer, mattes, body.device)
         return Pictures(_silhouettes(tracks.dancer, mattes, body.device), outline_weight, flow)
 
     with one_thread_an_operation(), meanwhile(look, frames) as pictures:
@@ -87,9 +83,10 @@ def fit_body(
         start = ClipFit(first, torch.tensor(ADULT, device=body.device))
         rough = fit_clip(energy, seen, start, steps=config.keypoint_steps, advanced=observer.advanced)
         shown = pictures.result()
-        seen = with_hands(seen, hands.of_clip(model), camera)
+        for part in close.marks(model):
+            seen = with_part(seen, part, model.point_names, camera)
         fit = fit_clip(energy, seen, rough, shown, config.matte_steps, observer.advanced)
-    return _motion(fit, model, seen, fitted, camera, tracks, hands)
+    return _motion(fit, model, seen, fitted, camera, tracks, close)
 
 
 def _keypoints(tracks: Tracks, device: torch.device) -> tuple[Evidence, Bool[np.ndarray, "n"]]:
@@ -110,53 +107,10 @@ def _landmarks(dancer: Track, fitted: Bool[np.ndarray, "n"], model: ArticulatedB
         torch.tensor(np.nan_to_num(values), dtype=torch.float32, device=model.body.device)
         for values in (dancer.landmarks_px, dancer.landmarks_m, dancer.visibility * fitted[:, None])
     )
-    ends = _standing(model)[landmark_points(model.point_names, SCALE_BONES)]
-    return ClipLandmarks(model.point_names, pixels, places, visibility, (ends[:, 0] - ends[:, 1]).norm(dim=-1))
-
-
-class _SeenHands:
-    """The dancer's hands, as they are seen while the frames pass by."""
-
-    def __init__(self, dancer: Track, finder: HandFinder | None) -> None:
-        self._dancer, self._finder = dancer, finder
-        self._found = Hands.unseen(len(dancer.found))
-
-    def looked_at(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """The same frames, after a look at the hands in each."""
-        for frame in frames:
-            k, dancer = frame.index, self._dancer
-            if self._finder is not None and dancer.visibility[k].any():
-                person = Landmarks(dancer.landmarks_px[k], dancer.landmarks_m[k], dancer.visibility[k])
-                hands = self._finder.find(frame.rgb, person)
-                self._found.pixels[k], self._found.places_m[k] = hands.pixels, hands.places_m
-                self._found.confidence[k] = hands.confidence
-            yield frame
-
-    def of_clip(self, model: ArticulatedBody) -> ClipHands:
-        """For the fit."""
-        found, at = self._found, model.body.device
-        arrays = (found.pixels, found.places_m, found.confidence)
-        pixels, places, confidence = (torch.tensor(part, dtype=torch.float32, device=at) for part in arrays)
-        ends = [model.point_names.index(f"left_{name}") for name in ("wrist", "index_knuckle")]
-        wrist, knuckle = _standing(model)[ends]
-        return ClipHands(model.point_names, pixels, places, confidence, float((wrist - knuckle).norm()))
-
-    def bend_fingers(
-        self, rotations: Float[Tensor, "n j 3 3"], body: BodyModel, rest: RestBody, times_s: Float[np.ndarray, "n"]
-    ) -> None:
-        """Put the fingers' turns among the rotations of all bones."""
-        for hand, side in enumerate("LR"):
-            places, confidence = self._found.places_m[:, hand], self._found.confidence[:, hand]
-            turns = finger_turns(RestHand.of(body, rest, side), places, confidence, times_s)
-            bones = [body.bone(f"{name}.{side}") for finger in BONES for name in finger]
-            rotations[:, bones] = roma.rotvec_to_rotmat(turns.flatten(1, 2)).to(rotations)
-
-
-def _standing(model: ArticulatedBody) -> Float[Tensor, "k 3"]:
-    """The average adult's fit points at rest."""
     adult = model.moments(torch.tensor(ADULT, device=model.body.device))
-    at_rest = torch.eye(3, 4, device=model.body.device).expand(1, len(FIT_JOINTS), 3, 4)
-    return moved(adult.points, at_rest)[0]
+    standing = moved(adult.points, torch.eye(3, 4, device=model.body.device).expand(1, len(FIT_JOINTS), 3, 4))[0]
+    ends = standing[landmark_points(model.point_names, SCALE_BONES)]
+    return ClipLandmarks(model.point_names, pixels, places, visibility, (ends[:, 0] - ends[:, 1]).norm(dim=-1))
 
 
 def _silhouettes(dancer: Track, mattes: ImageSequence, device: torch.device) -> Silhouettes:
@@ -176,13 +130,13 @@ def _motion(
     fitted: Bool[np.ndarray, "n"],
     camera: Camera,
     tracks: Tracks,
-    hands: _SeenHands,
+    close: CloseLooks,
 ) -> BodyMotion:
     body = model.body
     rest = body.scaled_to_height(body.rest(fit.phenotype), model.height_m)
     heads = rest.bone_poses[None, :, :3, 3]
     rotations = model.full_rotations(fit.pose.angles)
-    hands.bend_fingers(rotations, body, rest, tracks.times_s)
+    close.bend_fingers(rotations, body, rest, tracks.times_s)
     cam_from_rest = body.pose(heads, rotations, fit.pose.root_cam)
     error = _reprojection_error(fit, model, seen, camera).cpu().numpy()
     return BodyMotion(

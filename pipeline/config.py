@@ -94,9 +94,11 @@ class BodyMotionConfig:
     keypoint_steps: int = 100
     """Steps of the fit to the keypoints alone."""
     matte_steps: int = 200
-    """Steps of the fit to keypoints, hands, mattes and optical flow."""
+    """Steps of the fit to keypoints, hands, face, mattes and optical flow."""
     hand_model: str = "mediapipe-hands"
     """A model that sees palms and fingers: mediapipe-hands, a path to its .tflite file, or none."""
+    face_model: str = "mediapipe-face"
+    """A model that sees how a face is turned: mediapipe-face, a path to its .tflite file, or none."""
 
     def __post_init__(self) -> None:
         in_range = self.height_m is None or 0.4 <= self.height_m <= 2.6

@@ -8,12 +8,14 @@ from pathlib import Path
 from dancedepth.models.body import BodyModel
 from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import SHIPPED_WEIGHTS, Provenance, load_weights
+from dancedepth.models.faces import MediaPipeFace
 from dancedepth.models.hands import MediaPipeHands
 from dancedepth.models.hdnet import HDNet
 from dancedepth.models.landmarks import BlazePose
 from dancedepth.models.matting import Matting, load_matting
 from dancedepth.models.pose import PoseDetector
 from dancedepth.models.weights import BODY, fetch, require_known, resolve, sha256_of
+from dancedepth.pipeline.close_looks import Finders
 from dancedepth.pipeline.config import RunConfig
 from dancedepth.pipeline.manifest import WeightsRecord
 
@@ -28,6 +30,7 @@ class Ingredients:
     pose: Path
     landmark_file: Path | None
     hand_file: Path | None
+    face_file: Path | None
     segmenter: Path
     body_file: Path
     min_confidence: float
@@ -42,9 +45,10 @@ class Ingredients:
         """Finds a person's landmarks in depth, unless the config does without."""
         return None if self.landmark_file is None else BlazePose(self.landmark_file)
 
-    def hands(self) -> MediaPipeHands | None:
-        """Finds a person's palms and fingers, unless the config does without."""
-        return None if self.hand_file is None else MediaPipeHands(self.hand_file)
+    def finders(self) -> Finders:
+        """Find a person's hands and face, unless the config does without."""
+        hands = None if self.hand_file is None else MediaPipeHands(self.hand_file)
+        return Finders(hands, None if self.face_file is None else MediaPipeFace(self.face_file))
 
     def matting(self) -> Matting:
         """Cuts people out."""
@@ -72,6 +76,7 @@ class Ingredients:
             ("tracks", self.landmark_file),
             ("mattes", self.segmenter),
             ("body_motion", self.hand_file),
+            ("body_motion", self.face_file),
             ("body_motion", self.body_file),
             ("depths", self.depth_weights),
         )
@@ -90,13 +95,12 @@ def find_ingredients(config: RunConfig, device: str, trust: bool = False) -> Ing
     if not trust:
         require_known(pose)
         require_known(segmenter)
-    landmarks, hands = _unless_none(config.tracks.landmark_model), _unless_none(config.body_motion.hand_model)
+    landmarks, hands, face = (
+        None if name == NONE else resolve(name)
+        for name in (config.tracks.landmark_model, config.body_motion.hand_model, config.body_motion.face_model)
+    )
     sure = config.tracks.min_confidence
-    return Ingredients(pose, landmarks, hands, segmenter, fetch(BODY), sure, device, _depth_weights(config))
-
-
-def _unless_none(name_or_path: str) -> Path | None:
-    return None if name_or_path == NONE else resolve(name_or_path)
+    return Ingredients(pose, landmarks, hands, face, segmenter, fetch(BODY), sure, device, _depth_weights(config))
 
 
 def _depth_weights(config: RunConfig) -> Path | None:

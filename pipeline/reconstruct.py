@@ -226,7 +226,7 @@ def _followed(begun: _Begun) -> Followed:
     motion = run.stage(
         "body_motion",
         make=lambda told: _late("body_motion").fit_body(
-            frames, tracks, mattes, ready.body(), begun.camera, ready.hands(), config.body_motion, told
+            frames, tracks, mattes, ready.body(), begun.camera, ready.finders(), config.body_motion, told
         ),
         save=lambda motion: storage.write_motion(folder.motion, motion),
         load=lambda: storage.read_motion(folder.motion),

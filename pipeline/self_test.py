@@ -65,6 +65,7 @@ def _decode() -> None:
 
 
 def _detect(device: str) -> None:
+    from dancedepth.models.faces import MediaPipeFace
     from dancedepth.models.hands import MediaPipeHands
     from dancedepth.models.landmarks import BlazePose
     from dancedepth.models.pose import PoseDetector
@@ -78,6 +79,8 @@ def _detect(device: str) -> None:
     everywhere = replace(person, visibility=np.ones_like(person.visibility))
     sure = MediaPipeHands(fetch("mediapipe-hands")).find(_picture(), everywhere).confidence
     assert sure.max() < 0.5, "a hand was seen in a picture of stripes"
+    face = MediaPipeFace(fetch("mediapipe-face")).find(_picture(), everywhere)
+    assert face is None or face.confidence < 0.5, "a face was seen in a picture of stripes"
 
 
 def _matte(device: str) -> None:

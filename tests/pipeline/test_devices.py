@@ -11,6 +11,7 @@ from dancedepth.models.body_file import load_body
 from dancedepth.models.checkpoint import SHIPPED_WEIGHTS, load_weights
 from dancedepth.models.weights import cache_folder
 from dancedepth.pipeline.body_motion import fit_body
+from dancedepth.pipeline.close_looks import Finders
 from dancedepth.pipeline.config import BodyMotionConfig, FusionConfig
 from dancedepth.pipeline.depths import network_depths
 from dancedepth.pipeline.fusion import fuse
@@ -108,7 +109,7 @@ def _launched_there(config: TrainConfig, *_: object) -> Fabric:
 
 def _fitted(scene: Scene, body: BodyModel) -> BodyMotion:
     camera = scene.motion.camera
-    return fit_body(scene.frames, scene.tracks, scene.mattes, body, camera, None, FEW_STEPS, Silent())
+    return fit_body(scene.frames, scene.tracks, scene.mattes, body, camera, Finders(), FEW_STEPS, Silent())
 
 
 def _depths(scene: Scene, body: BodyModel, out: Path, device: str) -> GeometrySequence:

@@ -9,6 +9,7 @@ import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.models.evidence import LANDMARK_POINTS
 from dancedepth.models.geometry import project
+from dancedepth.models.faces import LEFT_EYE, RIGHT_EYE, MediaPipeFace
 from dancedepth.models.hands import MediaPipeHands
 from dancedepth.models.landmarks import BlazePose, Landmarks
 from dancedepth.models.pose import PoseDetector
@@ -110,11 +111,25 @@ def test_hands_that_are_found_are_where_they_are(clip: Path, tracks: Tracks, tru
     assert np.median(off_m) < 0.03
 
 
-def test_nobody_has_no_landmarks_and_no_hands() -> None:
+def test_a_face_that_is_found_is_turned_as_it_is(clip: Path, tracks: Tracks, truth: BodyMotion) -> None:
+    finder, off_deg, dancer = MediaPipeFace(fetch("mediapipe-face")), [], tracks.dancer
+    for frame in open_video(clip / "video.mp4", FramesConfig()):
+        k = frame.index
+        found = finder.find(frame.rgb, Landmarks(dancer.landmarks_px[k], dancer.landmarks_m[k], dancer.visibility[k]))
+        if found is not None and found.confidence > 0.5:
+            across = found.places_px[LEFT_EYE[0]] - found.places_px[RIGHT_EYE[0]]
+            left = truth.cam_from_rest[k, truth.bone_names.index("head"), :3, 0]
+            off_deg.append(math.degrees(math.acos(across @ left / np.linalg.norm(across))))
+    assert len(off_deg) >= 2
+    assert np.median(off_deg) < 15
+
+
+def test_nobody_has_no_landmarks_no_hands_and_no_face() -> None:
     grey = np.full((320, 240, 3), 128, np.uint8)
     nobody = BlazePose(fetch("blazepose")).find(grey, np.array([20.0, 20, 220, 300]))
     assert not nobody.visibility.any()
     assert not MediaPipeHands(fetch("mediapipe-hands")).find(grey, nobody).confidence.any()
+    assert MediaPipeFace(fetch("mediapipe-face")).find(grey, nobody) is None
 
 
 def _first(clip: Path) -> Frame:
