@@ -8,8 +8,8 @@ import pytest
 import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.models.evidence import LANDMARK_POINTS
-from dancedepth.models.geometry import project
 from dancedepth.models.faces import LEFT_EYE, RIGHT_EYE, MediaPipeFace
+from dancedepth.models.geometry import project
 from dancedepth.models.hands import MediaPipeHands
 from dancedepth.models.landmarks import BlazePose, Landmarks
 from dancedepth.models.pose import PoseDetector
