@@ -75,7 +75,7 @@ def _stacked(looks: Sequence[depths._Prepared]) -> tuple[NetworkInput, NetworkIn
 def _looks(frames: Sequence[Frame], run: RunFolder, ready: Ingredients, net: HDNet) -> list[depths._Prepared]:
     """What the run has given the depth networks, anew."""
     motion, body = read_motion(run.motion), ready.body()
-    rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
+    rest = motion.rest(body)
     indices = set(run.image_indices("depth"))
     looks = (
         depths._prepared(

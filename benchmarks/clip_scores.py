@@ -127,7 +127,7 @@ def unlabelled_clips(cache: Path, clips: Path, body: BodyModel) -> list[Unlabell
 
 def score(net: HDNet, clip: Unlabelled) -> Score:
     """Hold a network's depth and normals against the truth, frame by frame."""
-    rest = clip.body.scaled_to_height(clip.body.rest(torch.from_numpy(clip.motion.phenotype)), clip.motion.height_m)
+    rest = clip.motion.rest(clip.body)
     depths, truths, normals, true_normals, own, of_frame = [], [], [], [], [], []
     for frame in clip.frames:
         if frame.index % SCORED_EVERY or frame.index not in clip.mattes.indices or not clip.motion.fitted[frame.index]:

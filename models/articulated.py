@@ -18,6 +18,7 @@ from dancedepth.models.joints import FIT_JOINTS
 from jaxtyping import Float, Int
 from torch import Tensor
 
+HEAD = [joint.bone for joint in FIT_JOINTS].index("head")
 KNUCKLES = {
     "left_index_knuckle": "finger2-1.L",
     "right_index_knuckle": "finger2-1.R",
@@ -25,6 +26,17 @@ KNUCKLES = {
     "right_little_knuckle": "finger5-1.R",
 }
 """Points at bones' heads, which no regressor of keypoints covers."""
+FACE_VERTICES = {
+    "left_eye_corner": 11472,
+    "right_eye_corner": 4854,
+    "left_tear_duct": 11486,
+    "right_tear_duct": 4868,
+    "nose_tip": 297,
+    "left_mouth_corner": 7184,
+    "right_mouth_corner": 424,
+}
+"""Vertices of the face, which is rigid with the head. Where MediaPipe Face Mesh sees its landmarks: 1-2 mm off on 39
+synthesised people whose faces look at the camera (medians)."""
 CROWN_AND_SOLE_VERTICES = 60
 """Vertices at either end of the body among which its height is measured, whatever its shape."""
 
@@ -50,8 +62,8 @@ class Moments:
 class ArticulatedBody:
     """The moving skeleton of `FIT_JOINTS` with the points that detectors see, and a few surface points.
 
-    `point_names` are the body's keypoints, COCO's first, and the knuckles; `surface_normals` (s a 4) move as `Moments`
-    do, by `moved`.
+    `point_names` are the body's keypoints, COCO's first, the knuckles and points of the face; `surface_normals` (s a 4)
+    move as `Moments` do, by `moved`.
     """
 
     def __init__(self, body: BodyModel, height_m: float, surface_points: Int[Tensor, "s"]) -> None:
@@ -74,12 +86,13 @@ class ArticulatedBody:
         nearest = self._nearest_joint()
         self._ends = points.of(ends)
         self._heads = _Affine(body.template_heads, body.head_shapes)
-        self.point_names = (*body.keypoint_names, *KNUCKLES)
+        self.point_names = (*body.keypoint_names, *KNUCKLES, *FACE_VERTICES)
         carriers = torch.nonzero(body.keypoint_weights.abs().sum(dim=0) > 0)[:, 0]
         carried = body.keypoint_weights[:, carriers, None] * _shares(body, nearest, carriers)
         self._keypoints, self._keypoint_shares = points.of(carriers).summed(carried), carried.sum(dim=1)
         self._knuckles = [body.bone(bone) for bone in KNUCKLES.values()]
         self._knuckle_joints = nearest[self._knuckles]
+        self._face = points.of(torch.tensor(list(FACE_VERTICES.values()), device=body.device))
         self._surface, self._surface_shares = points.of(surface_points), _shares(body, nearest, surface_points)
         adult = body.rest(torch.tensor(ADULT, device=body.device)).vertices
         normals = vertex_normals(adult, body.faces)[surface_points]
@@ -93,19 +106,27 @@ class ArticulatedBody:
             nearest.append(self.bone_index.index(bone) if bone in self.bone_index else nearest[parent])
         return torch.tensor(nearest, device=self.body.device)
 
-    def moments(self, phenotype: Float[Tensor, "6"]) -> Moments:
-        """The moments of a shape, scaled to the body's height; differentiable."""
+    def moments(self, phenotype: Float[Tensor, "6"], head_scale: float = 1.0) -> Moments:
+        """The moments of a shape with a head so many times as large, scaled to the body's height; differentiable."""
         coefficients = self.body.shape_coefficients(phenotype[None])[0]
         heads = self._heads.at(coefficients)
         ends_z = self._ends.at(coefficients)[:, 2]
+        soles_z, crown_z = ends_z.chunk(2)
+        middle = heads[self.bone_index[HEAD]]
+        ends_z = torch.cat((soles_z, middle[2] + head_scale * (crown_z - middle[2])))
         scale = self.height_m / (ends_z.max() - ends_z.min())
         keypoints = torch.cat((self._keypoints.at(coefficients) * scale, self._keypoint_shares[..., None]), dim=-1)
         knuckles = torch.cat((heads[self._knuckles] * scale, torch.ones_like(heads[: len(KNUCKLES), :1])), dim=1)
         carried = torch.nn.functional.one_hot(self._knuckle_joints, len(FIT_JOINTS)).to(knuckles)
-        seen = torch.cat((keypoints, carried[..., None] * knuckles[:, None]))
+        face = self._face.at(coefficients) * scale
+        rigid = torch.zeros_like(face[:, :1]).expand(-1, len(FIT_JOINTS)).clone()
+        rigid[:, HEAD] = 1
+        face = rigid[..., None] * torch.cat((face, torch.ones_like(face[:, :1])), dim=1)[:, None]
+        seen = torch.cat((keypoints, carried[..., None] * knuckles[:, None], face))
         points = self._surface.at(coefficients) * scale
         points = torch.cat((points, torch.ones_like(points[:, :1])), dim=1)
         surface = self._surface_shares[..., None] * points[:, None]
+        seen, surface = (_head_scaled(points, head_scale, scale * middle) for points in (seen, surface))
         return Moments(heads[self.bone_index] * scale, seen, surface)
 
     def transforms(self, moments: Moments, pose: Pose) -> Float[Tensor, "b a 3 4"]:
@@ -189,6 +210,15 @@ def _shares(body: BodyModel, nearest: Int[Tensor, "j"], vertices: Int[Tensor, "v
     """How far each vertex moves with each moving joint."""
     share = torch.zeros(len(vertices), len(FIT_JOINTS), device=body.device)
     return share.scatter_add_(1, nearest[body.skin_bones[vertices]], body.skin_weights[vertices])
+
+
+def _head_scaled(
+    points: Float[Tensor, "k a 4"], head_scale: float, middle: Float[Tensor, "3"]
+) -> Float[Tensor, "k a 4"]:
+    """What moves with the head grows about where that turns."""
+    own = points[:, HEAD]
+    grown = torch.cat((head_scale * own[:, :3] + (1 - head_scale) * middle * own[:, 3:], own[:, 3:]), dim=1)
+    return torch.cat((points[:, :HEAD], grown[:, None], points[:, HEAD + 1 :]), dim=1)
 
 
 def _levels(parents: list[int]) -> list[list[int]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
@@ -89,6 +89,13 @@ class BodyModel(nn.Module):
         faces: Tensor = getattr(self, f"helper_{name}")
         return faces
 
+    def below(self, top: str) -> Bool[Tensor, "j"]:
+        """A bone and all its descendants."""
+        inside = [False] * len(self.bone_names)
+        for bone, parent in enumerate(self.bone_parents):
+            inside[bone] = self.bone_names[bone] == top or (parent >= 0 and inside[parent])
+        return torch.tensor(inside, device=self.device)
+
     def bone(self, name: str) -> int:
         """Index of a bone."""
         return self.bone_names.index(name)
@@ -122,6 +129,15 @@ class BodyModel(nn.Module):
         poses[:, :3, :3] = _nearest_rotation(moments)
         poses[:, :3, 3] = heads
         return RestBody(vertices, poses)
+
+    def with_head_scaled(self, rest: RestBody, scale: float) -> RestBody:
+        """The same body with a head so many times as large, about where it turns."""
+        bones = self.below("head")
+        middle = rest.bone_poses[self.bone("head"), :3, 3]
+        share = (bones[self.skin_bones] * self.skin_weights).sum(dim=1, keepdim=True)
+        poses = rest.bone_poses.clone()
+        poses[bones, :3, 3] += (scale - 1) * (poses[bones, :3, 3] - middle)
+        return RestBody(rest.vertices + (scale - 1) * share * (rest.vertices - middle), poses)
 
     def scaled_to_height(self, rest: RestBody, height_m: float) -> RestBody:
         """The same body, uniformly scaled to a height in metres."""

@@ -43,6 +43,8 @@ class ClipFit:
 
     pose: Pose
     phenotype: Float[Tensor, "6"]
+    head_scale: float = 1.0
+    """Of the head against the shape's own; no fit changes it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def fit_clip(
     watched = _Watched(energy, pictures) if pictures is not None else None
     for step in range(steps):
         angles, root = turning.values(), moving.values()
-        moments = model.moments(shape)
+        moments = model.moments(shape, start.head_scale)
         transforms = model.transforms(moments, Pose(angles, root))
         points = moved(moments.points, transforms)
         reach = reach_at(step / steps) if pictures is None else 1.0
@@ -93,7 +95,7 @@ def fit_clip(
             shape.clamp_(0.02, 0.98)
             shape[1] = ADULT[1]
         advanced()
-    return ClipFit(Pose(turning.values().detach(), moving.values().detach()), shape.detach())
+    return ClipFit(Pose(turning.values().detach(), moving.values().detach()), shape.detach(), start.head_scale)
 
 
 class _Watched:

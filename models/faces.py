@@ -17,8 +17,8 @@ from dancedepth.models.litert import Network, Square
 from jaxtyping import Float, UInt8
 
 FACE_LANDMARKS = 468
-NOSE, LEFT_EYE, RIGHT_EYE, LEFT_EAR, RIGHT_EAR = (1,), (263, 362, 386, 374), (33, 133, 159, 145), (454,), (234,)
-"""Landmarks whose means are the tip of the nose, the eyes, and where the ears begin; the dancer's left and right."""
+LEFT_EYE, RIGHT_EYE = 263, 33
+"""The outer corners of the dancer's eyes."""
 SIDE_PX = 192
 OUTPUTS = {0: FACE_LANDMARKS * 3, 1: 1}
 """In the image and, in the same pixels, in depth; and whether there is a face."""
@@ -85,7 +85,7 @@ class MediaPipeFace:
 
 def _frontal(places: Float[np.ndarray, "468 3"]) -> float:
     """1 for faces that look at the camera, 0 for those turned aside."""
-    across = places[LEFT_EYE[0]] - places[RIGHT_EYE[0]]
+    across = places[LEFT_EYE] - places[RIGHT_EYE]
     turned = math.atan2(abs(across[2]), math.hypot(across[0], across[1]))
     return float(np.interp(turned, TURNED_RAD, (1, 0)))
 
@@ -99,7 +99,7 @@ def _expected(person: Landmarks) -> Square:
 
 def _around(pixels: Float[np.ndarray, "468 2"]) -> Square:
     """Around a face that was found, eyes level."""
-    across = pixels[LEFT_EYE[0]] - pixels[RIGHT_EYE[0]]
+    across = pixels[LEFT_EYE] - pixels[RIGHT_EYE]
     level = Square(np.zeros(2), 1, math.atan2(across[1], across[0]))
     turned = pixels @ level.turn
     low, high = turned.min(axis=0), turned.max(axis=0)

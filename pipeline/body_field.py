@@ -95,7 +95,7 @@ class BodyField:
         self.clothed = self._layers[1]
         if self.skirt is not None:
             self.vertices, self.faces = _dressed(skin, self.skirt, self._rays)
-        self.head_bones: Bool[np.ndarray, "j"] = _below(body, "head")
+        self.head_bones: Bool[np.ndarray, "j"] = body.below("head").cpu().numpy()
         """The head and what hangs on it."""
         limbs = [name.startswith(LIMB_BONES) for name in body.bone_names]
         self.limbs: Float[np.ndarray, "s"] = self.coarse.skin[:, limbs].sum(axis=1)
@@ -224,14 +224,6 @@ def _dressed(skin: Skin, skirt: Skirt, body: BodyRays) -> tuple[Float[np.ndarray
     bare = skin.faces[~skirt.covers(skin.vertices)[skin.faces].all(axis=1)]
     cloth = skirt.faces[(body.signed_distance(skirt.vertices) > 0)[skirt.faces].any(axis=1)]
     return np.concatenate((skin.vertices, skirt.vertices)), np.concatenate((bare, cloth + len(skin.vertices)))
-
-
-def _below(body: BodyModel, top: str) -> Bool[np.ndarray, "j"]:
-    """A bone and all its descendants."""
-    inside = np.zeros(len(body.bone_names), dtype=bool)
-    for bone, parent in enumerate(body.bone_parents):
-        inside[bone] = body.bone_names[bone] == top or (parent >= 0 and inside[parent])
-    return inside
 
 
 def _blend(

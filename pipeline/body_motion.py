@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -83,7 +84,8 @@ def fit_body(
         start = ClipFit(first, torch.tensor(ADULT, device=body.device))
         rough = fit_clip(energy, seen, start, steps=config.keypoint_steps, advanced=observer.advanced)
         shown = pictures.result()
-        for part in close.marks(model):
+        rough = replace(rough, head_scale=close.head_scale(rough, model, camera))
+        for part in close.marks(model, rough.head_scale):
             seen = with_part(seen, part, model.point_names, camera)
         fit = fit_clip(energy, seen, rough, shown, config.matte_steps, observer.advanced)
     return _motion(fit, model, seen, fitted, camera, tracks, close)
@@ -133,7 +135,7 @@ def _motion(
     close: CloseLooks,
 ) -> BodyMotion:
     body = model.body
-    rest = body.scaled_to_height(body.rest(fit.phenotype), model.height_m)
+    rest = body.scaled_to_height(body.with_head_scaled(body.rest(fit.phenotype), fit.head_scale), model.height_m)
     heads = rest.bone_poses[None, :, :3, 3]
     rotations = model.full_rotations(fit.pose.angles)
     close.bend_fingers(rotations, body, rest, tracks.times_s)
@@ -149,11 +151,12 @@ def _motion(
         bone_names=body.bone_names,
         camera=camera,
         reprojection_error_px=np.where(fitted, error, np.nan),
+        head_scale=fit.head_scale,
     )
 
 
 def _reprojection_error(fit: ClipFit, model: ArticulatedBody, seen: Evidence, camera: Camera) -> Float[Tensor, "n"]:
-    moments = model.moments(fit.phenotype)
+    moments = model.moments(fit.phenotype, fit.head_scale)
     points = moved(moments.points, model.transforms(moments, fit.pose))[:, seen.points]
     distance = (project(points, camera) - seen.pixels).norm(dim=-1)
     sure = seen.confidence * (seen.spread_m < VAGUE_M)

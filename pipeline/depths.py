@@ -38,7 +38,7 @@ def body_depths(
     motion: BodyMotion, mattes: ImageSequence, body: BodyModel, folder: RunFolder, observer: Observer
 ) -> GeometrySequence:
     """Write the posed body's own depth and normals, where the matte shows the dancer."""
-    rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
+    rest = motion.rest(body)
     indices = [index for index in mattes.indices if motion.fitted[index]]
     observer.stage_started("depths", len(indices))
 
@@ -73,7 +73,7 @@ def network_depths(
     observer: Observer,
 ) -> GeometrySequence:
     """Write the networks' depth, normals and confidence of every frame that has a matte and a fitted body."""
-    rest = body.scaled_to_height(body.rest(torch.from_numpy(motion.phenotype).to(body.device)), motion.height_m)
+    rest = motion.rest(body)
     indices = {index for index in mattes.indices if motion.fitted[index]}
     device = next(net.parameters()).device
     observer.stage_started("depths", len(indices))

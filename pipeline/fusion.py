@@ -105,7 +105,7 @@ class _Inputs:
 
 def _fused(inputs: _Inputs, motion: BodyMotion, usable: list[int]) -> Surface:
     body, config, device = inputs.body, inputs.config, inputs.device
-    rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
+    rest = motion.rest(body)
     hem = find_hem(motion, inputs.mattes, usable, body, rest)
     field = BodyField(body, rest, hem)
     volume, proxy = CanonicalVolume(field, config, device), BodyProxy(field, device)

@@ -73,7 +73,7 @@ def refined_motion(
     config: FusionConfig,
 ) -> BodyMotion:
     """The motion with the poses of `frames` (index, images; in order) held against the surface they were fused to."""
-    rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
+    rest = motion.rest(body)
     proxy, whole = BodyProxy(BodyField(body, rest), torch.device("cpu")), welded(surface)
     parts = (torch.from_numpy(part) for part in (whole.vertices, whole.faces, whole.skin_weights, whole.skin_bones))
     refiner, poses = PoseRefiner(body, motion, CanonicalShape(*parts)), motion.cam_from_rest.copy()

@@ -279,7 +279,7 @@ def _record_quality(begun: _Begun, seen: _Seen, surface: Surface) -> None:
     if "fusion" in run.reused and run.manifest.quality.coverage is not None:
         return
     body = begun.ready.body()
-    rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
+    rest = motion.rest(body)
     skin, faces = rest.vertices.cpu().numpy(), body.faces.cpu().numpy()
     measured = _late("surface_quality").measure_surface(surface, motion, seen.mattes, seen.geometry.depth, skin, faces)
     run.record(replace(run.manifest, quality=replace(run.manifest.quality, **asdict(measured))))

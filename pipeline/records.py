@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
+from dancedepth.models.body import BodyModel, RestBody
 from dancedepth.models.geometry import Camera
 from jaxtyping import Bool, Float, Int, UInt8
 
@@ -139,6 +141,13 @@ class BodyMotion:
     camera: Camera
     reprojection_error_px: Float[np.ndarray, "n"]
     """Confidence-weighted mean distance of the body's keypoints from the detected ones; NaN where not fitted."""
+    head_scale: float = 1.0
+    """Of the head against the shape's own."""
+
+    def rest(self, body: BodyModel) -> RestBody:
+        """The dancer's own body, unposed."""
+        own = body.rest(torch.as_tensor(self.phenotype).to(body.device))
+        return body.scaled_to_height(body.with_head_scaled(own, self.head_scale), self.height_m)
 
     @property
     def bone_poses(self) -> Float[np.ndarray, "n j 4 4"]:

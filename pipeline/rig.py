@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 from dancedepth.models.body import BodyModel
 from dancedepth.pipeline.config import RigConfig
 from dancedepth.pipeline.footing import find_footing
@@ -44,7 +43,7 @@ def rig_dancer(motion: BodyMotion, body: BodyModel, camera_still: bool, config: 
         camera_still: otherwise nothing is known of where feet stand, and none is held.
         config: how smooth, and whether feet are held.
     """
-    rest = body.scaled_to_height(body.rest(torch.as_tensor(motion.phenotype).to(body.device)), motion.height_m)
+    rest = motion.rest(body)
     soles = sole_points(body, rest)
     fitted = SkeletonMotion.from_bones(motion.bone_poses, body.bone_parents)
     smooth = _smoothed(fitted, motion, config.smoothing_hz)

@@ -102,6 +102,7 @@ def write_motion(path: Path, motion: BodyMotion) -> None:
         path,
         phenotype=motion.phenotype,
         height_m=np.float64(motion.height_m),
+        head_scale=np.float64(motion.head_scale),
         rest_bone_poses=motion.rest_bone_poses,
         cam_from_rest=motion.cam_from_rest,
         bone_poses=motion.bone_poses,
@@ -123,6 +124,7 @@ def read_motion(path: Path) -> BodyMotion:
             fitted=arrays["fitted"],
             phenotype=arrays["phenotype"],
             height_m=float(arrays["height_m"]),
+            head_scale=float(arrays.get("head_scale", 1.0)),  # which earlier versions did not have
             rest_bone_poses=arrays["rest_bone_poses"],
             cam_from_rest=arrays["cam_from_rest"],
             bone_names=tuple(arrays["bone_names"].tolist()),

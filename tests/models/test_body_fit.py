@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import roma
 import torch
-from dancedepth.models.articulated import ArticulatedBody, Pose, moved
+from dancedepth.models.articulated import FACE_VERTICES, ArticulatedBody, Pose, moved
 from dancedepth.models.body import ADULT, SKIN_VERTICES, BodyModel
 from dancedepth.models.body_fit import (
     ClipFit,
@@ -205,10 +205,32 @@ def test_flow_steadies_what_keypoints_shake(body: BodyModel) -> None:
     assert _joint_error_mm(dance, following).mean() < 0.95 * _joint_error_mm(dance, without).mean()
 
 
-def test_the_short_sum_is_the_skinned_body(body: BodyModel, dance: Dance) -> None:
-    """The moments give the keypoints that skinning all 19,158 vertices gives."""
-    rest = body.scaled_to_height(body.rest(torch.tensor(ADULT)), HEIGHT_M)
-    rotations = dance.energy.model.full_rotations(dance.pose.angles)
-    transforms = body.pose(rest.bone_poses[None, :, :3, 3], rotations, dance.pose.root_cam)
-    keypoints = torch.einsum("kv,bvd->bkd", body.keypoint_weights, body.skin(rest.vertices, transforms))
-    torch.testing.assert_close(dance.points_cam[:, : len(body.keypoint_names)], keypoints, atol=1e-3, rtol=0)
+@pytest.mark.parametrize("head_scale", [1.0, 1.15])
+def test_the_short_sum_is_the_skinned_body(body: BodyModel, dance: Dance, head_scale: float) -> None:
+    """The moments give the keypoints, and the face's points, that skinning all 19,158 vertices gives."""
+    model = dance.energy.model
+    rest = body.scaled_to_height(body.with_head_scaled(body.rest(torch.tensor(ADULT)), head_scale), HEIGHT_M)
+    transforms = body.pose(
+        rest.bone_poses[None, :, :3, 3], model.full_rotations(dance.pose.angles), dance.pose.root_cam
+    )
+    skinned = body.skin(rest.vertices, transforms)
+    moments = model.moments(torch.tensor(ADULT), head_scale)
+    points = moved(moments.points, model.transforms(moments, dance.pose))
+    keypoints = torch.einsum("kv,bvd->bkd", body.keypoint_weights, skinned)
+    torch.testing.assert_close(points[:, : len(body.keypoint_names)], keypoints, atol=1e-3, rtol=0)
+    face = skinned[:, list(FACE_VERTICES.values())]
+    torch.testing.assert_close(points[:, -len(FACE_VERTICES) :], face, atol=1e-3, rtol=0)
+
+
+def test_a_large_head_leaves_the_rest_of_the_body_as_it_is(body: BodyModel) -> None:
+    own = body.rest(torch.tensor(ADULT))
+    large = body.with_head_scaled(own, 1.2)
+    face = list(FACE_VERTICES.values())
+    grown = (large.vertices[face] - large.vertices[face].mean(dim=0)).norm() / (
+        own.vertices[face] - own.vertices[face].mean(dim=0)
+    ).norm()
+    assert grown.item() == pytest.approx(1.2, abs=1e-3)
+    below = own.vertices[:, 2] < own.bone_poses[body.bone("spine01"), 2, 3]
+    assert torch.equal(large.vertices[below], own.vertices[below])
+    moved_bones = (large.bone_poses - own.bone_poses).abs().amax(dim=(1, 2)) > 0
+    assert (moved_bones <= body.below("head")).all() and moved_bones.any()

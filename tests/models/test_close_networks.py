@@ -51,7 +51,7 @@ def hand() -> PartMarks:
     """A left hand at the image's middle that points at the camera, half as large as the body's."""
     places = torch.tensor([[0.0, 0.0, 0.0], [0.03, 0.0, -0.04], [-0.03, 0.0, -0.04]]).repeat(FRAMES, 1, 1)
     pixels = torch.tensor([360.0, 640.0]).repeat(FRAMES, 3, 1)
-    steps = ((NAMES[0], NAMES[1], 0.03), (NAMES[0], NAMES[2], 0.02), (NAMES[1], NAMES[2], 0.01))
+    steps = ((NAMES[0], NAMES[1], 0.03, 0.0), (NAMES[0], NAMES[2], 0.02, 0.0), (NAMES[1], NAMES[2], 0.01, -0.01))
     return PartMarks(
         NAMES[:3], (0.02, 0.02, 0.0), steps, NAMES[1:3], pixels, places, torch.full((FRAMES,), 0.9), span_m=0.1
     )
@@ -62,7 +62,7 @@ def test_a_part_is_scaled_to_the_body(before: Evidence, hand: PartMarks) -> None
     steps = dict(zip(map(tuple, seen.bones.tolist()[1:]), seen.bone_depth_m[0, 1:].tolist(), strict=True))
     assert steps[0, 1] == pytest.approx(-0.08)
     assert steps[0, 2] == pytest.approx(-0.08)
-    assert steps[1, 2] == pytest.approx(0.0, abs=1e-6)
+    assert steps[1, 2] == pytest.approx(0.01), "less what the network usually has too much"
 
 
 def test_steps_are_along_the_cameras_axis(before: Evidence, hand: PartMarks) -> None:

@@ -117,7 +117,7 @@ def test_a_face_that_is_found_is_turned_as_it_is(clip: Path, tracks: Tracks, tru
         k = frame.index
         found = finder.find(frame.rgb, Landmarks(dancer.landmarks_px[k], dancer.landmarks_m[k], dancer.visibility[k]))
         if found is not None and found.confidence > 0.5:
-            across = found.places_px[LEFT_EYE[0]] - found.places_px[RIGHT_EYE[0]]
+            across = found.places_px[LEFT_EYE] - found.places_px[RIGHT_EYE]
             left = truth.cam_from_rest[k, truth.bone_names.index("head"), :3, 0]
             off_deg.append(math.degrees(math.acos(across @ left / np.linalg.norm(across))))
     assert len(off_deg) >= 2
