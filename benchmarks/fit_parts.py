@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import roma
+import torch
 import typer
 from dancedepth.models import metrics
 from dancedepth.models.pose_energy import FitWeights
@@ -24,13 +26,14 @@ from dancedepth.pipeline.config import BodyMotionConfig, RunConfig
 from dancedepth.pipeline.ingredients import find_ingredients
 from dancedepth.pipeline.records import BodyMotion, Silent, Tracks
 from fusion_parts import Material, material_of_run
+from jaxtyping import Bool
 
 MM_PER_M = 1000.0
 
 
 @dataclass(frozen=True)
 class FitScores:
-    """Of one clip's joints, millimetres."""
+    """Of one clip: joints in millimetres, wrists and the head in degrees."""
 
     joints: float
     """Distance from the true ones, roots laid on one another."""
@@ -40,6 +43,10 @@ class FitScores:
     """Distance after the best similarity in each frame."""
     shaking: float
     """How much the error changes from a frame to the next."""
+    wrists: float
+    """How far hands are turned from the true ones."""
+    head: float
+    """And heads."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,18 @@ def scored(motion: BodyMotion, material: Material) -> FitScores:
         along_sight=float(np.abs(error[fitted][..., 2]).mean()),
         procrustes=metrics.joint_error_mm(best, true[fitted]),
         shaking=float(np.linalg.norm(np.diff(error, axis=0), axis=-1)[both].mean()),
+        wrists=_turned_deg(motion, material.truth.motion, fitted, ("wrist.L", "wrist.R")),
+        head=_turned_deg(motion, material.truth.motion, fitted, ("head",)),
     )
+
+
+def _turned_deg(found: BodyMotion, true: BodyMotion, frames: Bool[np.ndarray, "n"], bones: tuple[str, ...]) -> float:
+    """Mean angle between two motions' bones."""
+    at = [true.bone_names.index(name) for name in bones]
+    ours, theirs = (
+        torch.from_numpy(motion.cam_from_rest[: len(frames)][frames][:, at, :3, :3]).float() for motion in (found, true)
+    )
+    return float(roma.rotmat_geodesic_distance(ours, theirs).rad2deg().mean())
 
 
 def markdown(rows: dict[str, list[FitScores]]) -> str:

@@ -129,6 +129,12 @@ class ArticulatedBody:
         seen, surface = (_head_scaled(points, head_scale, scale * middle) for points in (seen, surface))
         return Moments(heads[self.bone_index] * scale, seen, surface)
 
+    def adult_points(self) -> Float[Tensor, "k 3"]:
+        """The average adult's points of `point_names`, at rest."""
+        moments = self.moments(torch.tensor(ADULT, device=self.body.device))
+        points: Tensor = moments.points.sum(dim=1)[:, :3]
+        return points
+
     def transforms(self, moments: Moments, pose: Pose) -> Float[Tensor, "b a 3 4"]:
         """`cam_from_rest` of every moving joint; forward kinematics, level after level of the tree."""
         local = roma.rotvec_to_rotmat(pose.angles.index_select(1, self._by_level)).split(self._sizes, dim=1)

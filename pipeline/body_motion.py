@@ -21,7 +21,6 @@ from dancedepth.models.evidence import (
 )
 from dancedepth.models.geometry import Camera, project
 from dancedepth.models.headings import search_headings
-from dancedepth.models.joints import FIT_JOINTS
 from dancedepth.models.pose_energy import Energy, FitWeights
 from dancedepth.models.silhouettes import Silhouettes, silhouette, stack
 from dancedepth.pipeline.close_looks import CloseLooks, Finders
@@ -109,9 +108,7 @@ def _landmarks(dancer: Track, fitted: Bool[np.ndarray, "n"], model: ArticulatedB
         torch.tensor(np.nan_to_num(values), dtype=torch.float32, device=model.body.device)
         for values in (dancer.landmarks_px, dancer.landmarks_m, dancer.visibility * fitted[:, None])
     )
-    adult = model.moments(torch.tensor(ADULT, device=model.body.device))
-    standing = moved(adult.points, torch.eye(3, 4, device=model.body.device).expand(1, len(FIT_JOINTS), 3, 4))[0]
-    ends = standing[landmark_points(model.point_names, SCALE_BONES)]
+    ends = model.adult_points()[landmark_points(model.point_names, SCALE_BONES)]
     return ClipLandmarks(model.point_names, pixels, places, visibility, (ends[:, 0] - ends[:, 1]).norm(dim=-1))
 
 

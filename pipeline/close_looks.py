@@ -9,13 +9,12 @@ import numpy as np
 import roma
 import torch
 from dancedepth.models.articulated import ArticulatedBody, moved
-from dancedepth.models.body import ADULT, BodyModel, RestBody
+from dancedepth.models.body import BodyModel, RestBody
 from dancedepth.models.body_fit import ClipFit
 from dancedepth.models.evidence import PartMarks
 from dancedepth.models.faces import Face, FaceFinder
 from dancedepth.models.geometry import Camera
 from dancedepth.models.hands import HandFinder, Hands
-from dancedepth.models.joints import FIT_JOINTS
 from dancedepth.models.landmarks import Landmarks
 from dancedepth.pipeline.fingers import BONES, RestHand, finger_turns
 from dancedepth.pipeline.records import Frame, Track
@@ -107,45 +106,37 @@ class CloseLooks:
 
     def marks(self, model: ArticulatedBody, head_scale: float) -> list[PartMarks]:
         """Of both hands and the face, for the fit."""
-        adult = model.moments(torch.tensor(ADULT, device=model.body.device))
-        standing = moved(adult.points, torch.eye(3, 4, device=model.body.device).expand(1, len(FIT_JOINTS), 3, 4))[0]
-
-        def span_m(first: str, second: str) -> float:
-            ends = [model.point_names.index(name) for name in (first, second)]
-            return float((standing[ends[0]] - standing[ends[1]]).norm())
+        standing = dict(zip(model.point_names, model.adult_points(), strict=True))
 
         def tensor(values: Float[np.ndarray, "*n"]) -> Float[Tensor, "*n"]:
             return torch.tensor(values, dtype=torch.float32, device=model.body.device)
 
-        parts = []
-        at = [mark for mark, _ in HAND_POINTS.values()]
-        for hand, side in enumerate(("left", "right")):
+        def hand(index: int, side: str) -> PartMarks:
             names = [f"{side}_{name}" for name in HAND_POINTS]
-            parts.append(
-                PartMarks(
-                    names=tuple(names),
-                    spread_m=tuple(spread for _, spread in HAND_POINTS.values()),
-                    steps=tuple((f"{side}_{a}", f"{side}_{b}", spread, 0.0) for a, b, spread in PALM),
-                    replaced=tuple(names[1:]),
-                    pixels=tensor(self._hands.pixels[:, hand, at]),
-                    places=tensor(self._hands.places_m[:, hand, at]),
-                    confidence=tensor(self._hands.confidence[:, hand]),
-                    span_m=span_m(*names[:2]),
-                )
+            at, spread_m = zip(*HAND_POINTS.values(), strict=True)
+            return PartMarks(
+                names=tuple(names),
+                spread_m=spread_m,
+                steps=tuple((f"{side}_{a}", f"{side}_{b}", spread, 0.0) for a, b, spread in PALM),
+                replaced=tuple(names[1:]),
+                pixels=tensor(self._hands.pixels[:, index, at]),
+                places=tensor(self._hands.places_m[:, index, at]),
+                confidence=tensor(self._hands.confidence[:, index]),
+                span_m=float((standing[names[0]] - standing[names[1]]).norm()),
             )
-        parts.append(
-            PartMarks(
-                names=tuple(FACE_POINTS),
-                spread_m=tuple(spread for _, spread in FACE_POINTS.values()),
-                steps=FACE_STEPS,
-                replaced=(),
-                pixels=tensor(self._face.pixels[:, FACE_MARKS]),
-                places=tensor(self._face.places_px[:, FACE_MARKS] / self._px_per_m[:, None, None]),
-                confidence=tensor(self._face.confidence),
-                span_m=head_scale * span_m("left_eye_corner", "right_eye_corner"),
-            )
+
+        eyes = [standing[name] for name in list(FACE_POINTS)[:2]]
+        face = PartMarks(
+            names=tuple(FACE_POINTS),
+            spread_m=tuple(spread for _, spread in FACE_POINTS.values()),
+            steps=FACE_STEPS,
+            replaced=(),
+            pixels=tensor(self._face.pixels[:, FACE_MARKS]),
+            places=tensor(self._face.places_px[:, FACE_MARKS] / self._px_per_m[:, None, None]),
+            confidence=tensor(self._face.confidence),
+            span_m=head_scale * float((eyes[0] - eyes[1]).norm()),
         )
-        return parts
+        return [hand(0, "left"), hand(1, "right"), face]
 
     def bend_fingers(
         self, rotations: Float[Tensor, "n j 3 3"], body: BodyModel, rest: RestBody, times_s: Float[np.ndarray, "n"]
