@@ -149,6 +149,7 @@ def _motion(
         camera=camera,
         reprojection_error_px=np.where(fitted, error, np.nan),
         head_scale=fit.head_scale,
+        face_moves_m=close.face_moves(fit, model, camera),
     )
 
 

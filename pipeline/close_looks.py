@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import roma
 import torch
-from dancedepth.models.articulated import ArticulatedBody, moved
+from dancedepth.models.articulated import HEAD, ArticulatedBody, moved
 from dancedepth.models.body import BodyModel, RestBody
 from dancedepth.models.body_fit import ClipFit
 from dancedepth.models.evidence import PartMarks
 from dancedepth.models.faces import Face, FaceFinder
-from dancedepth.models.geometry import Camera
+from dancedepth.models.geometry import Camera, project
 from dancedepth.models.hands import HandFinder, Hands
 from dancedepth.models.landmarks import Landmarks
 from dancedepth.pipeline.fingers import BONES, RestHand, finger_turns
@@ -52,6 +52,10 @@ USUAL_EXTENT = 1.02
 """How far the network's `FACE_POINTS` lie apart against the body's: on the same people, who vary by 3 %."""
 BELIEVED = 0.8
 """Exponent of what is measured of a head's size: people vary by twice as much as that errs."""
+FACE_PRIOR = 0.25
+"""How sure it is that people's faces are the body's (sd 4 mm), against what a clip's looks tell (2 mm)."""
+FACE_REACH_M = 0.012
+"""Nobody's eyes, nose or mouth are farther from the body's in any direction."""
 HEAD_SCALES = 0.8, 1.6
 """Heads of grown-up bodies; children's are larger against theirs."""
 
@@ -103,6 +107,25 @@ class CloseLooks:
         own_m = _extent(points[:1].cpu().numpy())
         ratio = float(np.median(seen_px / px_per_m[sure] / own_m)) / USUAL_EXTENT
         return float(np.clip(ratio**BELIEVED, *HEAD_SCALES))
+
+    def face_moves(self, fit: ClipFit, model: ArticulatedBody, camera: Camera) -> Float[np.ndarray, "p 3"] | None:
+        """How far the dancer's eyes, nose and mouth lie from the fitted body's, at rest; None if unseen.
+
+        Least squares over the frames, each of which tells two of three directions, drawn to none.
+        """
+        sure = self._face.confidence > SURE_FACE
+        if not sure.any():
+            return None
+        moments = model.moments(fit.phenotype, fit.head_scale)
+        transforms = model.transforms(moments, fit.pose)
+        at = [model.point_names.index(name) for name in FACE_POINTS]
+        points = moved(moments.points[at], transforms)
+        missed_px = self._face.pixels[:, FACE_MARKS] - project(points, camera).cpu().numpy()
+        missed_m = missed_px * points[..., 2:].cpu().numpy() / camera.focal_px
+        turn = transforms[:, HEAD, :2, :3].cpu().numpy()[sure]  # the image's two directions in the head's axes
+        known = np.einsum("nij,nik->jk", turn, turn) / sure.sum() + FACE_PRIOR * np.eye(3)
+        moves: np.ndarray = np.linalg.solve(known, np.einsum("nij,npi->jp", turn, missed_m[sure]) / sure.sum()).T
+        return moves.clip(-FACE_REACH_M, FACE_REACH_M).astype(np.float32)
 
     def marks(self, model: ArticulatedBody, head_scale: float) -> list[PartMarks]:
         """Of both hands and the face, for the fit."""

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from dancedepth.models.body import BodyModel, RestBody
+from dancedepth.models.face_shape import with_face
 from dancedepth.models.geometry import Camera
 from jaxtyping import Bool, Float, Int, UInt8
 
@@ -143,11 +144,14 @@ class BodyMotion:
     """Confidence-weighted mean distance of the body's keypoints from the detected ones; NaN where not fitted."""
     head_scale: float = 1.0
     """Of the head against the shape's own."""
+    face_moves_m: Float[np.ndarray, "p 3"] | None = None
+    """How far the dancer's `FACE_VERTICES` lie from the shape's, at rest; None: nobody saw."""
 
     def rest(self, body: BodyModel) -> RestBody:
         """The dancer's own body, unposed."""
         own = body.rest(torch.as_tensor(self.phenotype).to(body.device))
-        return body.scaled_to_height(body.with_head_scaled(own, self.head_scale), self.height_m)
+        scaled = body.scaled_to_height(body.with_head_scaled(own, self.head_scale), self.height_m)
+        return scaled if self.face_moves_m is None else with_face(scaled, torch.as_tensor(self.face_moves_m))
 
     @property
     def bone_poses(self) -> Float[np.ndarray, "n j 4 4"]:

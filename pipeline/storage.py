@@ -98,8 +98,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def write_motion(path: Path, motion: BodyMotion) -> None:
     """`motion.npz` of the run folder's contract; `camera` holds focal, cx, cy, width, height in pixels."""
     camera = motion.camera
+    face = {} if motion.face_moves_m is None else {"face_moves_m": motion.face_moves_m}
     write_arrays(
         path,
+        **face,
         phenotype=motion.phenotype,
         height_m=np.float64(motion.height_m),
         head_scale=np.float64(motion.head_scale),
@@ -125,6 +127,7 @@ def read_motion(path: Path) -> BodyMotion:
             phenotype=arrays["phenotype"],
             height_m=float(arrays["height_m"]),
             head_scale=float(arrays.get("head_scale", 1.0)),  # which earlier versions did not have
+            face_moves_m=arrays.get("face_moves_m"),
             rest_bone_poses=arrays["rest_bone_poses"],
             cam_from_rest=arrays["cam_from_rest"],
             bone_names=tuple(arrays["bone_names"].tolist()),

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from dancedepth.models.articulated import ArticulatedBody, Pose, moved
+from dancedepth.models.articulated import FACE_VERTICES, ArticulatedBody, Pose, moved
 from dancedepth.models.body import ADULT, BodyModel
 from dancedepth.models.body_fit import ClipFit, silhouette_points
+from dancedepth.models.face_shape import with_face
 from dancedepth.models.faces import Face
 from dancedepth.models.geometry import Camera, project
 from dancedepth.models.joints import FIT_JOINTS
@@ -84,3 +85,26 @@ def test_marks_are_of_points_that_the_fit_knows(model: ArticulatedBody, fit: Cli
         assert {name for a, b, *_ in part.steps for name in (a, b)} <= set(part.names)
     assert not left.confidence.any() and not right.confidence.any()
     assert face.confidence.tolist() == [1.0] * FRAMES
+
+
+def test_a_face_moves_to_where_it_is_seen(model: ArticulatedBody, fit: ClipFit, body: BodyModel) -> None:
+    """A mouth 6 mm lower than the body's, in frames that look at the face from in front."""
+    close = _looked(model, fit, 1.0)
+    mouth = [name.endswith("mouth_corner") for name in FACE_POINTS]
+    marks = np.array([mark for mark, _ in FACE_POINTS.values()])[mouth]
+    close._face.pixels[:, marks, 1] += 0.006 * CAMERA.focal_px / 2.9
+    moves = close.face_moves(fit, model, CAMERA)
+    assert moves is not None
+    assert -0.006 < moves[mouth, 2].mean() < -0.004
+    assert np.abs(moves[~np.array(mouth)]).max() < 5e-4
+    rest = body.scaled_to_height(body.rest(torch.tensor(ADULT)), HEIGHT_M)
+    moved_m = with_face(rest, torch.from_numpy(moves)).vertices - rest.vertices
+    at = dict(zip(FACE_VERTICES, moved_m[list(FACE_VERTICES.values())], strict=True))
+    assert at["left_mouth_corner"][2] < -0.003
+    assert at["left_eye_corner"].norm() < 0.001
+    far = (rest.vertices - rest.vertices[FACE_VERTICES["nose_tip"]]).norm(dim=1) > 0.2
+    assert moved_m[far].norm(dim=1).max() < 1e-4
+
+
+def test_a_face_that_nobody_saw_is_the_bodys(model: ArticulatedBody, fit: ClipFit) -> None:
+    assert _looked(model, fit, 1.2, visible=0.0).face_moves(fit, model, CAMERA) is None
