@@ -41,7 +41,7 @@ STIFFNESS = (27.0, 9.0, 3.0, 1.0)
 
 @dataclass(frozen=True)
 class RestHand:
-    """One hand of a body in its rest pose, whose axes everything is in."""
+    """One hand of a body in its rest pose, whose axes everything is in; on the CPU."""
 
     palm: Float[Tensor, "5 3"]
     """Where `KNUCKLES` lie."""
@@ -61,7 +61,7 @@ class RestHand:
         across = torch.linalg.cross(heads[1, 0] - wrist, heads[4, 0] - wrist)
         curl = (along[1:, 1] - along[1:, 0]).sum(dim=0)
         inwards = torch.nn.functional.normalize(across * (across @ curl).sign(), dim=0)
-        return cls(torch.cat((wrist[None], heads[1:, 0])), along, inwards)
+        return cls(torch.cat((wrist[None], heads[1:, 0])).cpu(), along.cpu(), inwards.cpu())
 
 
 def finger_turns(
