@@ -22,8 +22,10 @@ def with_face(rest: RestBody, moves_m: Float[Tensor, "p 3"]) -> RestBody:
     points = rest.vertices[list(FACE_VERTICES.values())]
     among = _pull(points, points)
     weights = torch.linalg.solve(among + STIFFNESS * torch.eye(len(among)).to(among), moves_m.to(among))
-    return RestBody(rest.vertices + _pull(rest.vertices, points) @ weights, rest.bone_poses)
+    moves = (_pull(rest.vertices, points)[..., None] * weights).sum(dim=1)
+    return RestBody(rest.vertices + moves, rest.bone_poses)
 
 
 def _pull(at: Float[Tensor, "v 3"], points: Float[Tensor, "p 3"]) -> Float[Tensor, "v p"]:
-    return torch.exp(-torch.cdist(at, points).square() / (2 * REACH_M**2))
+    """By differences and sums, which give the same bits on any number of threads; products of matrices do not."""
+    return torch.exp(-(at[:, None] - points).square().sum(dim=-1) / (2 * REACH_M**2))
