@@ -100,7 +100,9 @@ def find_ingredients(config: RunConfig, device: str, trust: bool = False) -> Ing
         for name in (config.tracks.landmark_model, config.body_motion.hand_model, config.body_motion.face_model)
     )
     sure = config.tracks.min_confidence
-    return Ingredients(pose, landmarks, hands, face, segmenter, fetch(BODY), sure, device, _depth_weights(config))
+    found = Ingredients(pose, landmarks, hands, face, segmenter, fetch(BODY), sure, device, _depth_weights(config))
+    found.finders()  # once, so that a wrong file is told before anything starts
+    return found
 
 
 def _depth_weights(config: RunConfig) -> Path | None:

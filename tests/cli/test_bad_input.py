@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from dancedepth.models.known_weights import TABLE
+from dancedepth.models.weights import fetch
 
 from tests.cli.conftest import Command, ffmpeg, files_under
 
@@ -134,7 +135,16 @@ def test_files_larger_than_allowed(command: Command, tmp_path: Path, clip: Path)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("option", ["--pose-model", "--segmenter"])
+@pytest.mark.parametrize("option", ["--hand-model", "--face-model"])
+def test_a_network_of_something_else_is_told_before_anything_starts(
+    command: Command, tmp_path: Path, clip: Path, option: str
+) -> None:
+    said = command("reconstruct", clip, "-o", tmp_path / "out", option, fetch("blazepose"))
+    said.assert_one_line(FAILURE, "pose_landmark_full.tflite", "MediaPipe's network")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--pose-model", "--segmenter", "--hand-model", "--face-model"])
 def test_unknown_model(command: Command, tmp_path: Path, clip: Path, option: str) -> None:
     said = command("reconstruct", clip, "-o", tmp_path / "out", option, "yolo99-pose")
     said.assert_one_line(USAGE, "yolo99-pose", "Known names")
