@@ -90,7 +90,7 @@ class PartMarks:
     names: tuple[str, ...]
     """The body's fit points that they mark."""
     spread_m: tuple[float, ...]
-    """How far they lie off; 0 for points of which only steps in depth count."""
+    """How far they lie off."""
     steps: tuple[tuple[str, str, float, float], ...]
     """Pairs of them, how far off (metres) the step in depth from the first to the second is, and by how much the
     network usually has it too large."""
@@ -152,15 +152,14 @@ def with_part(evidence: Evidence, seen: PartMarks, point_names: tuple[str, ...],
     along = _along_sight(seen.places, seen.pixels.mean(dim=1), camera) * _part_scale(seen)
     depth = dict(zip(seen.names, along.unbind(dim=1), strict=True))
     rises = torch.stack([depth[b] - depth[a] - bias for a, b, _, bias in steps], dim=1)
-    marked = [k for k, spread in enumerate(seen.spread_m) if spread]
     doubted = torch.tensor([own[name] for name in seen.replaced], dtype=torch.long, device=at)
     kept = torch.where(torch.isin(evidence.points, doubted), 1 - confidence, 1.0)
     bones_kept = torch.where(torch.isin(evidence.bones[:, 1], doubted), 1 - confidence, 1.0)
     return Evidence(
-        points=torch.cat((evidence.points, torch.tensor([own[seen.names[k]] for k in marked], device=at))),
-        spread_m=torch.cat((evidence.spread_m, torch.tensor([seen.spread_m[k] for k in marked], device=at))),
-        pixels=torch.cat((evidence.pixels, seen.pixels[:, marked]), dim=1),
-        confidence=torch.cat((evidence.confidence * kept, confidence.expand(-1, len(marked))), dim=1),
+        points=torch.cat((evidence.points, torch.tensor(list(own.values()), device=at))),
+        spread_m=torch.cat((evidence.spread_m, torch.tensor(seen.spread_m, device=at))),
+        pixels=torch.cat((evidence.pixels, seen.pixels), dim=1),
+        confidence=torch.cat((evidence.confidence * kept, confidence.expand(-1, len(own))), dim=1),
         bones=torch.cat((evidence.bones, torch.tensor([(own[a], own[b]) for a, b, *_ in steps], device=at))),
         bone_spread_m=torch.cat((evidence.bone_spread_m, torch.tensor([off for *_, off, _ in steps], device=at))),
         bone_depth_m=torch.cat((evidence.bone_depth_m, rises), dim=1),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import roma
 import torch
-from dancedepth.models.articulated import HEAD, ArticulatedBody, moved
+from dancedepth.models.articulated import FACE_VERTICES, HEAD, ArticulatedBody, moved
 from dancedepth.models.body import BodyModel, RestBody
 from dancedepth.models.body_fit import ClipFit
 from dancedepth.models.evidence import PartMarks
@@ -45,7 +45,7 @@ FACE_STEPS = (
     ("right_eye_corner", "right_mouth_corner", 0.006, 0.0059),
 )  # fmt: skip
 """With what the network has too far in front, of the nose and the mouth: on the same 39 people."""
-FACE_MARKS = [mark for mark, _ in FACE_POINTS.values()]
+FACE_MARKS = [FACE_POINTS[name][0] for name in FACE_VERTICES]
 SURE_FACE = 0.9
 """Confidence from which on a face tells the head's size."""
 USUAL_EXTENT = 1.02
@@ -96,9 +96,7 @@ class CloseLooks:
 
     def head_scale(self, fit: ClipFit, model: ArticulatedBody, camera: Camera) -> float:
         """How large the dancer's head is against the body's, from the face's size where the fit has it; 1 if unseen."""
-        moments = model.moments(fit.phenotype)
-        at = [model.point_names.index(name) for name in FACE_POINTS]
-        points = moved(moments.points[at], model.transforms(moments, fit.pose))
+        points, _ = _fitted_face(fit, model)
         px_per_m = camera.focal_px / points[..., 2].mean(dim=1).cpu().numpy()
         sure = self._face.confidence > SURE_FACE
         if not sure.any():
@@ -116,13 +114,10 @@ class CloseLooks:
         sure = self._face.confidence > SURE_FACE
         if not sure.any():
             return None
-        moments = model.moments(fit.phenotype, fit.head_scale)
-        transforms = model.transforms(moments, fit.pose)
-        at = [model.point_names.index(name) for name in FACE_POINTS]
-        points = moved(moments.points[at], transforms)
+        points, turns = _fitted_face(fit, model)
         missed_px = self._face.pixels[:, FACE_MARKS] - project(points, camera).cpu().numpy()
         missed_m = missed_px * points[..., 2:].cpu().numpy() / camera.focal_px
-        turn = transforms[:, HEAD, :2, :3].cpu().numpy()[sure]  # the image's two directions in the head's axes
+        turn = turns[:, :2].cpu().numpy()[sure]  # the image's two directions in the head's axes
         known = np.einsum("nij,nik->jk", turn, turn) / sure.sum() + FACE_PRIOR * np.eye(3)
         moves: np.ndarray = np.linalg.solve(known, np.einsum("nij,npi->jp", turn, missed_m[sure]) / sure.sum()).T
         return moves.clip(-FACE_REACH_M, FACE_REACH_M).astype(np.float32)
@@ -148,16 +143,15 @@ class CloseLooks:
                 span_m=float((standing[names[0]] - standing[names[1]]).norm()),
             )
 
-        eyes = [standing[name] for name in list(FACE_POINTS)[:2]]
         face = PartMarks(
-            names=tuple(FACE_POINTS),
-            spread_m=tuple(spread for _, spread in FACE_POINTS.values()),
+            names=tuple(FACE_VERTICES),
+            spread_m=tuple(FACE_POINTS[name][1] for name in FACE_VERTICES),
             steps=FACE_STEPS,
             replaced=(),
             pixels=tensor(self._face.pixels[:, FACE_MARKS]),
             places=tensor(self._face.places_px[:, FACE_MARKS] / self._px_per_m[:, None, None]),
             confidence=tensor(self._face.confidence),
-            span_m=head_scale * float((eyes[0] - eyes[1]).norm()),
+            span_m=head_scale * float((standing["left_eye_corner"] - standing["right_eye_corner"]).norm()),
         )
         return [hand(0, "left"), hand(1, "right"), face]
 
@@ -170,6 +164,14 @@ class CloseLooks:
             turns = finger_turns(RestHand.of(body, rest, side), places, confidence, times_s)
             bones = [body.bone(f"{name}.{side}") for finger in BONES for name in finger]
             rotations[:, bones] = roma.rotvec_to_rotmat(turns.flatten(1, 2)).to(rotations)
+
+
+def _fitted_face(fit: ClipFit, model: ArticulatedBody) -> tuple[Float[Tensor, "n p 3"], Float[Tensor, "n 3 3"]]:
+    """Where the fit has the points of `FACE_VERTICES`, and how it has turned the head."""
+    moments = model.moments(fit.phenotype, fit.head_scale)
+    transforms = model.transforms(moments, fit.pose)
+    at = [model.point_names.index(name) for name in FACE_VERTICES]
+    return moved(moments.points[at], transforms), transforms[:, HEAD, :, :3]
 
 
 def _extent(points: Float[np.ndarray, "n p 3"]) -> Float[np.ndarray, "n"]:

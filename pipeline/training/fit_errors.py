@@ -150,7 +150,7 @@ def _bone_heads(body: BodyModel, rest: RestBody, cam_from_rest: Float[Tensor, "n
 
 
 def _without_fingers(body: BodyModel, rotations: Float[Tensor, "j 3 3"]) -> Float[Tensor, "j 3 3"]:
-    """The fit does not see fingers: they are as at rest."""
+    """Fingers as at rest: so were those of the body that the shipped networks were given."""
     fixed = rotations.clone()
     fixed[[j for j, name in enumerate(body.bone_names) if name.startswith(("finger", "metacarpal"))]] = torch.eye(3)
     return fixed

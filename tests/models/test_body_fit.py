@@ -222,6 +222,18 @@ def test_the_short_sum_is_the_skinned_body(body: BodyModel, dance: Dance, head_s
     torch.testing.assert_close(points[:, -len(FACE_VERTICES) :], face, atol=1e-3, rtol=0)
 
 
+def test_the_forearm_shares_half_of_a_hands_turn(body: BodyModel, dance: Dance) -> None:
+    """And the hand itself ends as the fit has it."""
+    model, angles = dance.energy.model, torch.zeros(1, len(FIT_JOINTS), 3)
+    wrist, forearm = body.bone("wrist.L"), body.bone("lowerarm02.L")
+    axis = torch.nn.functional.normalize(body.template_heads[wrist] - body.template_heads[forearm], dim=0)
+    angles[0, [joint.bone for joint in FIT_JOINTS].index("wrist.L")] = 0.8 * axis
+    rotations = model.full_rotations(angles)[0]
+    torch.testing.assert_close(roma.rotmat_to_rotvec(rotations[forearm]), 0.4 * axis, atol=1e-5, rtol=0)
+    both = roma.rotmat_to_rotvec(rotations[forearm] @ rotations[wrist])
+    torch.testing.assert_close(both, 0.8 * axis, atol=1e-5, rtol=0)
+
+
 def test_a_large_head_leaves_the_rest_of_the_body_as_it_is(body: BodyModel) -> None:
     own = body.rest(torch.tensor(ADULT))
     large = body.with_head_scaled(own, 1.2)

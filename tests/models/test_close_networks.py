@@ -53,7 +53,7 @@ def hand() -> PartMarks:
     pixels = torch.tensor([360.0, 640.0]).repeat(FRAMES, 3, 1)
     steps = ((NAMES[0], NAMES[1], 0.03, 0.0), (NAMES[0], NAMES[2], 0.02, 0.0), (NAMES[1], NAMES[2], 0.01, -0.01))
     return PartMarks(
-        NAMES[:3], (0.02, 0.02, 0.0), steps, NAMES[1:3], pixels, places, torch.full((FRAMES,), 0.9), span_m=0.1
+        NAMES[:3], (0.02, 0.02, 0.02), steps, NAMES[1:3], pixels, places, torch.full((FRAMES,), 0.9), span_m=0.1
     )
 
 
@@ -76,7 +76,7 @@ def test_a_sure_part_takes_the_place_of_the_bodys_landmarks(before: Evidence, ha
     seen = with_part(before, hand, NAMES, CAMERA)
     assert seen.confidence[0, :4].tolist() == pytest.approx([1.0, 0.1, 0.1, 1.0])
     assert seen.bone_confidence[0].tolist() == pytest.approx([0.1, 0.9, 0.9, 0.9])
-    assert seen.confidence[0, 17:].tolist() == pytest.approx([0.9] * 2), "without a spread only its steps count"
+    assert seen.confidence[0, 17:].tolist() == pytest.approx([0.9] * 3)
 
 
 def test_a_part_that_was_never_seen_changes_nothing(before: Evidence, hand: PartMarks) -> None:

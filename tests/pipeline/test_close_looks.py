@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import roma
 import torch
 from dancedepth.models.articulated import FACE_VERTICES, ArticulatedBody, Pose, moved
 from dancedepth.models.body import ADULT, BodyModel
@@ -11,9 +12,11 @@ from dancedepth.models.body_fit import ClipFit, silhouette_points
 from dancedepth.models.face_shape import with_face
 from dancedepth.models.faces import Face
 from dancedepth.models.geometry import Camera, project
+from dancedepth.models.hands import Hands
 from dancedepth.models.joints import FIT_JOINTS
 from dancedepth.models.landmarks import Landmarks
 from dancedepth.pipeline.close_looks import FACE_POINTS, USUAL_EXTENT, CloseLooks, Finders
+from dancedepth.pipeline.fingers import RestHand
 from dancedepth.pipeline.records import Frame, Track
 
 CAMERA, FRAMES, HEIGHT_M = Camera.centred(1000, 720, 1280), 3, 1.7
@@ -45,6 +48,38 @@ def fit() -> ClipFit:
     angles = torch.zeros(FRAMES, len(FIT_JOINTS), 3)
     angles[:, 0] = torch.tensor([np.pi / 2, 0.0, 0.0])
     return ClipFit(Pose(angles, torch.tensor([0.0, 0.1, 3.0]).repeat(FRAMES, 1)), torch.tensor(ADULT))
+
+
+class Fists:
+    """Sees the left hand closed, and no right one."""
+
+    def __init__(self, hand: RestHand) -> None:
+        bones = hand.along.clone()
+        bones[1:, 1:] = hand.inwards  # from the knuckles on into the palm
+        roots = hand.palm  # the thumb begins at the wrist
+        fingers = torch.cat((roots[:, None], roots[:, None] + (0.03 * bones).cumsum(dim=1)), dim=1)
+        self._places = torch.cat((hand.palm[:1], fingers.flatten(0, 1))).numpy()
+
+    def find(self, rgb: np.ndarray, person: Landmarks) -> Hands:
+        hands = Hands.unseen()
+        hands.places_m[0], hands.confidence[0] = self._places, 1.0
+        return hands
+
+
+def test_a_fist_is_bent_in_every_frame_and_the_other_hand_at_ease(body: BodyModel) -> None:
+    rest = body.rest(torch.tensor(ADULT))
+    dancer = Track.unseen(1, FRAMES)
+    dancer.landmarks_px[:], dancer.landmarks_m[:], dancer.visibility[:] = 0.0, 0.0, 1.0
+    close = CloseLooks(dancer, Finders(hands=Fists(RestHand.of(body, rest, "L"))))
+    assert len(list(close.during(_frames()))) == FRAMES
+    rotations = torch.eye(3).repeat(FRAMES, len(body.bone_names), 1, 1)
+    close.bend_fingers(rotations, body, rest, np.arange(FRAMES) / 12)
+    turned = roma.rotmat_to_rotvec(rotations).norm(dim=-1)
+    left, right = ([body.bone(f"finger{finger}-2.{side}") for finger in "2345"] for side in "LR")
+    assert turned[:, left].min() > 0.9
+    assert 0.3 < turned[:, right].mean() < 0.6
+    fingers = torch.tensor([name.startswith("finger") for name in body.bone_names])
+    assert turned[:, ~fingers].max() < 1e-6
 
 
 def _looked(model: ArticulatedBody, fit: ClipFit, scale: float, visible: float = 1.0) -> CloseLooks:
